@@ -1,0 +1,6 @@
+"""What a model is for: items in, labels, values or tensors out. Needs neither torch nor onnxruntime."""
+
+from toolkit.tasks.specification import ImageSpec, TaskName, TaskSpec, TextSpec
+from toolkit.tasks.task import Item, Result, Task, open_task
+
+__all__ = ["ImageSpec", "Item", "Result", "Task", "TaskName", "TaskSpec", "TextSpec", "open_task"]

@@ -1,0 +1,119 @@
+"""Items to feeds, outputs to results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.tasks.specification import TaskSpec
+from toolkit.tensors import Array, TensorSpec
+
+Item = Any
+"""A text, a row ({column: value}), an image (array or file), by task."""
+Result = dict[str, Any]
+
+DATA_LIMIT = 1000
+"""Above this many elements a plain tensor's result leaves its data out (design.md, section 5)."""
+
+
+class Encoder(Protocol):
+    """Makes a batch of feeds from items."""
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Array]: ...
+
+
+class Task:
+    """One model's pre- and post-processing.
+
+    Args:
+        specification: What the model is for.
+        encoder: Makes feeds; none where only tensors can go in.
+    """
+
+    def __init__(self, specification: TaskSpec, encoder: Encoder | None) -> None:
+        self.specification = specification
+        self._encoder = encoder
+        self._labels = specification.labels
+
+    def encode(self, items: Sequence[Item]) -> dict[str, Array]:
+        """Feeds for a batch of items.
+
+        Raises:
+            InputError: An item does not fit, or the model takes tensors only.
+        """
+        if self._encoder is None:
+            raise InputError(
+                "this model has no preprocessing: it takes tensors, not text or rows",
+                expected="one file an input",
+                fix="toolkit infer MODEL --input NAME=FILE.npy",
+            )
+        return self._encoder(items)
+
+    def decode(self, outputs: Mapping[str, Array]) -> list[Result]:
+        """One result an item, in order; a single one with all tensors for the task "tensors"."""
+        if self.specification.name == "tensors":
+            return [{"outputs": {name: _tensor_result(value) for name, value in outputs.items()}}]
+        answer = outputs[self.specification.output]
+        if self.specification.name == "tabular-regression":
+            values = np.exp(answer) if self.specification.value_transform == "exp" else answer
+            return [{"value": value} for value in values.reshape(len(values)).tolist()]
+        return [self._classification(row) for row in self.probabilities(answer).tolist()]
+
+    def probabilities(self, logits: Array) -> Array:
+        """float[batch, labels] of probabilities from the task's output."""
+        if self.specification.activation == "sigmoid":
+            positive = 1.0 / (1.0 + np.exp(-logits.reshape(-1, 1)))
+            return np.concatenate([1.0 - positive, positive], axis=1)
+        if self.specification.activation == "softmax":
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+        return logits
+
+    def _classification(self, row: list[float]) -> Result:
+        score = max(row)
+        label = self._labels[row.index(score)]
+        return {"label": label, "score": score, "scores": dict(zip(self._labels, row, strict=True))}
+
+
+def _tensor_result(value: Array) -> Result:
+    strings = value.dtype.kind in "OUS"
+    result: Result = {"dtype": "string" if strings else value.dtype.name, "shape": [*value.shape]}
+    if value.size <= DATA_LIMIT:
+        result["data"] = value.tolist()
+    return result
+
+
+def open_task(
+    specification: TaskSpec, preprocessing: Path | None, inputs: Sequence[TensorSpec]
+) -> Task:
+    """The task that a specification describes.
+
+    Args:
+        specification: What the model is for.
+        preprocessing: The folder that holds `tokenizer.json` or `features.json`.
+        inputs: The graph's inputs.
+
+    Raises:
+        InputError: A preprocessing file is missing or broken.
+    """
+    return Task(specification, _open_encoder(specification, preprocessing, inputs))
+
+
+def _open_encoder(
+    specification: TaskSpec, preprocessing: Path | None, inputs: Sequence[TensorSpec]
+) -> Encoder | None:
+    if specification.text is not None and preprocessing is not None:
+        from toolkit.tasks.text import TextEncoder
+
+        return TextEncoder(preprocessing / "tokenizer.json", specification.text, inputs)
+    if specification.name.startswith("tabular-") and preprocessing is not None:
+        from toolkit.tasks.tabular import FeatureTable
+
+        return FeatureTable.read(preprocessing / "features.json").encode
+    if specification.image is not None:
+        from toolkit.tasks.image import ImageEncoder
+
+        return ImageEncoder(specification.image, inputs)
+    return None
