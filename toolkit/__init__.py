@@ -1,7 +1,9 @@
 """From a PyTorch model to a verified, quantized ONNX model package, and onto the device."""
 
 import os
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 # onnxruntime >= 1.29 uploads telemetry on Linux unless this is set before it is imported.
@@ -61,3 +63,15 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"toolkit.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """Keeps `toolkit.export` the function after `toolkit.export`, the folder, was imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system binds every loaded submodule here; public names stay functions.
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
