@@ -84,7 +84,8 @@ def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except Exception as error:  # tokenizers raises bare Exception for every broken file
         raise InputError(
-            f"{file} is no tokenizer: {error}", expected="a tokenizer.json of Hugging Face tokenizers"
+            f"{file} is no tokenizer: {error}",
+            expected="a tokenizer.json of Hugging Face tokenizers",
         ) from error
     tokenizer.enable_truncation(specification.max_length)
     tokenizer.enable_padding(pad_id=specification.pad_id, pad_token=specification.pad_token)

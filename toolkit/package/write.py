@@ -1,0 +1,275 @@
+"""Writing packages: everything under a temporary name first, then renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toolkit.errors import InputError
+from toolkit.package.format import (
+    COMPONENT,
+    SCHEMA_VERSION,
+    Component,
+    Contents,
+    ExecutorInfo,
+    Manifest,
+    ManifestMetadata,
+    OrtExecutor,
+    Step,
+    VariantContents,
+    VariantEntry,
+    VariantMetadata,
+    write_document,
+)
+from toolkit.package.integrity import asset_address, asset_folder, file_hashes
+from toolkit.package.package import COMPONENT_FILE, MANIFEST, SUFFIX, ModelPackage
+
+MODEL_FILE = "model.onnx"
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool) -> Iterator[Path]:
+    """A new directory beside `path` that takes its place when the block ends well.
+
+    Args:
+        path: Where the directory shall stand.
+        force: Replace what stands there.
+
+    Raises:
+        InputError: Something that is no empty directory stands there and `force` is not given.
+    """
+    if not force and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+        raise InputError(
+            f"{path} is not empty" if path.is_dir() else f"{path} is a file",
+            expected="a path that does not exist yet",
+            fix="pass --force to replace it, or another -o",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield staging
+        staging.chmod(0o755)  # mkdtemp makes it private
+        _swap(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(staging: Path, path: Path) -> None:
+    """Put `staging` where `path` is; what was there comes back when that fails."""
+    if not path.exists():
+        staging.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / path.name
+    path.rename(old)
+    try:
+        staging.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    finally:
+        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def write_package(
+    staging: Path,
+    *,
+    name: str,
+    contents: Contents,
+    assets: Mapping[str, Path],
+    variant: str,
+    model: Path,
+    precision: str,
+    method: str,
+    parity: Mapping[str, Any],
+    description: str = "",
+) -> None:
+    """Fill an empty directory with a package of one variant.
+
+    Args:
+        staging: The directory, from `replacing`.
+        name: The package's name.
+        contents: Our part of the manifest; its `assets` and `history` are filled in here.
+        assets: A folder by role; it is copied to its content address.
+        variant: The variant's name.
+        model: The directory that holds its files, `model.onnx` among them; it is moved.
+        precision: The variant's precision.
+        method: How it was made.
+        parity: Limits and measurements.
+        description: For people.
+    """
+    addresses: dict[str, str] = {}
+    for role, folder in assets.items():
+        addresses[role] = asset_address(file_hashes(folder))
+        target = staging / "shared_assets" / asset_folder(addresses[role])
+        if not target.exists():
+            shutil.copytree(folder, target)
+    component_directory = staging / COMPONENT
+    component_directory.mkdir()
+    entry = _entry(
+        model, variant=variant, precision=precision, method=method, parent="", parity=parity
+    )
+    shutil.move(model, component_directory / variant)
+    write_document(
+        Component(component_name=COMPONENT, variants={variant: entry}),
+        component_directory / COMPONENT_FILE,
+    )
+    step = Step(step="export", variant=variant, report=dict(parity))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        package_name=name.removesuffix(SUFFIX),
+        package_version="1",
+        description=description,
+        layout="portable",
+        components={COMPONENT: COMPONENT},
+        additional_metadata=ManifestMetadata(
+            toolkit=msgspec.structs.replace(contents, assets=addresses, history=(step,))
+        ),
+    )
+    write_document(manifest, staging / MANIFEST)
+
+
+@contextmanager
+def staging_directory(package: ModelPackage) -> Iterator[Path]:
+    """A hidden directory inside the package for a variant in the making, gone afterwards."""
+    staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=package.component_directory))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def add_variant(
+    package: ModelPackage,
+    model: Path,
+    *,
+    name: str,
+    precision: str,
+    method: str,
+    parent: str,
+    parity: Mapping[str, Any],
+    details: Mapping[str, Any],
+    step: str,
+    preferred: bool,
+    force: bool = False,
+    session_options: Mapping[str, str] | None = None,
+) -> ModelPackage:
+    """Add one variant to a package on disk.
+
+    Everything is written under temporary names and renamed at the end; until the component
+    document is replaced the package reads as before.
+
+    Args:
+        package: The package.
+        model: A directory of `staging_directory` that holds `model.onnx`; it is moved.
+        name: The variant's name.
+        precision: "int8" and the like.
+        method: How it was made.
+        parent: The variant that it was made from.
+        parity: Limits that it was held to, and what was measured.
+        details: What else the step recorded.
+        step: The command, for the history.
+        preferred: Put it first: ONNX Runtime takes the first variant that fits.
+        force: Replace a variant of this name.
+        session_options: ONNX Runtime session configuration to open it with.
+
+    Returns:
+        The package as it is now.
+
+    Raises:
+        InputError: The variant exists and `force` is not given.
+    """
+    known = package.component.variants
+    if name in known and not force:
+        raise InputError(
+            f"{package.path} already has a variant {name!r}",
+            fix=f"pass --force to replace it, or another name with --name (has: {', '.join(known)})",
+        )
+    entry = _entry(
+        model,
+        variant=name,
+        precision=precision,
+        method=method,
+        parent=parent,
+        parity=parity,
+        details=details,
+        session_options=session_options,
+    )
+    others = {other: value for other, value in known.items() if other != name}
+    variants = {name: entry, **others} if preferred else {**others, name: entry}
+    component = msgspec.structs.replace(package.component, variants=variants)
+    history = (*package.contents.history, Step(step=step, variant=name, report=dict(details)))
+    manifest = msgspec.structs.replace(
+        package.manifest,
+        additional_metadata=ManifestMetadata(
+            toolkit=msgspec.structs.replace(package.contents, history=history)
+        ),
+    )
+    _publish(package, model, name, component, manifest)
+    return ModelPackage.open(package.path)
+
+
+def _publish(
+    package: ModelPackage, model: Path, name: str, component: Component, manifest: Manifest
+) -> None:
+    directory = package.component_directory
+    new_component = directory / f".{COMPONENT_FILE}.new"
+    new_manifest = package.path / f".{MANIFEST}.new"
+    target = directory / name
+    old = directory / f".{name}.old"
+    try:
+        write_document(component, new_component)
+        write_document(manifest, new_manifest)
+        if target.exists():
+            target.rename(old)
+        try:
+            model.rename(target)
+            os.replace(new_component, directory / COMPONENT_FILE)
+        except BaseException:  # an interrupt too must leave the package as it was
+            if target.exists():
+                shutil.rmtree(target)
+            if old.exists():
+                old.rename(target)
+            raise
+        os.replace(new_manifest, package.path / MANIFEST)
+    finally:
+        new_component.unlink(missing_ok=True)
+        new_manifest.unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _entry(
+    model: Path,
+    *,
+    variant: str,
+    precision: str,
+    method: str,
+    parent: str,
+    parity: Mapping[str, Any],
+    details: Mapping[str, Any] | None = None,
+    session_options: Mapping[str, str] | None = None,
+) -> VariantEntry:
+    model.chmod(0o755)
+    hashes = file_hashes(model)
+    return VariantEntry(
+        variant_directory=variant,
+        ep="CPUExecutionProvider",
+        executor_info=ExecutorInfo(
+            ort=OrtExecutor(model_file=MODEL_FILE, session_options=dict(session_options or {}))
+        ),
+        additional_metadata=VariantMetadata(
+            toolkit=VariantContents(
+                precision=precision,
+                method=method,
+                parent=parent,
+                files=hashes,
+                size_bytes=sum((model / path).stat().st_size for path in hashes),
+                parity=dict(parity),
+                details=dict(details or {}),
+            )
+        ),
+    )
