@@ -144,9 +144,11 @@ class ModelPackage:
         """
         files = variant.contents.files
         named_in = self.component_directory / COMPONENT_FILE
-        if variant.model.name not in files:
+        directory = variant.model.parent
+        present = {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
+        for name in sorted((present | {variant.model.name}) - files.keys()):
             raise InputError(
-                f"{named_in} has no hash for {variant.model.name!r}", expected="one hash a file"
+                f"{named_in} has no hash for {directory / name}", expected="one hash a file"
             )
         check_files(variant.model.parent, files, named_in=named_in)
         return variant.model

@@ -58,15 +58,15 @@ class TextEncoder:
 
 
 def _ids(encoding: Encoding) -> list[int]:
-    return encoding.ids  # type: ignore[no-any-return]  # tokenizers ships no types
+    return encoding.ids
 
 
 def _mask(encoding: Encoding) -> list[int]:
-    return encoding.attention_mask  # type: ignore[no-any-return]
+    return encoding.attention_mask
 
 
 def _types(encoding: Encoding) -> list[int]:
-    return encoding.type_ids  # type: ignore[no-any-return]
+    return encoding.type_ids
 
 
 _FIELDS = {"input_ids": _ids, "attention_mask": _mask, "token_type_ids": _types}

@@ -1,0 +1,137 @@
+"""One call from a package, or a bare `.onnx` file, to answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from toolkit.errors import InputError
+from toolkit.package import ModelPackage, Variant
+from toolkit.runtime import Provider, Session, SessionOptions, open_session
+from toolkit.tasks import Item, Result, Task, TaskSpec, open_task
+from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
+
+BATCH_SIZE = 32
+
+
+class Model:
+    """A model that answers. It can be used from several threads.
+
+    Attributes:
+        source: The package or file that it was loaded from.
+        variant: The package's variant; empty for a bare file.
+        session: The ONNX Runtime session.
+        task: Pre- and post-processing.
+    """
+
+    def __init__(self, source: Path, variant: str, session: Session, task: Task) -> None:
+        self.source = source
+        self.variant = variant
+        self.session = session
+        self.task = task
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph inputs."""
+        return self.session.inputs
+
+    @property
+    def provider(self) -> Provider:
+        """The execution provider that it runs on."""
+        return self.session.provider
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """Graph nodes by ONNX Runtime's provider name."""
+        return self.session.placement
+
+    def __call__(self, items: Item | list[Item]) -> Result | list[Result]:
+        """The result of one item, or a list of results for a list of items.
+
+        Args:
+            items: A text, a row {column: value} or an image, by task; or a list of them.
+
+        Raises:
+            InputError: An item does not fit the model.
+        """
+        if isinstance(items, list):
+            return self.batch(items)
+        return self.task.decode(self.session.run(self.task.encode([items])))[0]
+
+    def batch(self, items: Iterable[Item], *, batch_size: int = BATCH_SIZE) -> list[Result]:
+        """Results in the order of the items.
+
+        Texts of similar length share a batch, since the longest one sets the padding.
+
+        Args:
+            items: Texts, rows or images.
+            batch_size: Most items in one run.
+
+        Raises:
+            InputError: An item does not fit the model.
+        """
+        listed = list(items)
+        results: list[Result] = [{}] * len(listed)
+        for positions in _batches(listed, batch_size):
+            outputs = self.outputs([listed[i] for i in positions])
+            for position, result in zip(positions, self.task.decode(outputs), strict=True):
+                results[position] = result
+        return results
+
+    def outputs(self, items: Sequence[Item]) -> dict[str, Array]:
+        """Raw outputs by name for one batch of items."""
+        return self.session.run(self.task.encode(items))
+
+    def run(self, feeds: Feeds, *, allow_non_finite: bool = False) -> dict[str, Array]:
+        """Outputs by name for feeds by name.
+
+        Raises:
+            InputError: A feed is missing, unknown, or of the wrong dtype, rank or size, or holds
+                NaN or infinity and `allow_non_finite` is not given.
+        """
+        check_feeds(feeds, self.inputs, source=str(self.source), allow_non_finite=allow_non_finite)
+        return self.session.run(feeds)
+
+
+def load(
+    source: str | Path,
+    *,
+    variant: str | None = None,
+    options: SessionOptions | None = None,
+) -> Model:
+    """Open a package or a bare `.onnx` file for inference.
+
+    Args:
+        source: A model package, or an `.onnx` file.
+        variant: The package's variant; the preferred one when not given.
+        options: Provider, threads and the like; the CPU when not given.
+
+    Raises:
+        InputError: The source is missing or damaged, or has no such variant.
+        SetupError: The provider cannot run here.
+    """
+    path = Path(source)
+    options = options or SessionOptions()
+    if path.suffix == ".onnx":
+        if variant is not None:
+            raise InputError(
+                f"{path} is a bare model: it has no variant {variant!r}",
+                expected="a model package",
+                fix="leave --variant out",
+            )
+        session = open_session(path, options)
+        return Model(path, "", session, open_task(TaskSpec(name="tensors"), None, session.inputs))
+    package = ModelPackage.open(path)
+    return load_variant(package, package.variant(variant), options)
+
+
+def load_variant(package: ModelPackage, variant: Variant, options: SessionOptions) -> Model:
+    """Open one variant of an open package; see `load`."""
+    session = open_session(package.verified(variant), options, config=variant.session_options)
+    task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
+    return Model(package.path, variant.name, session, task)
+
+
+def _batches(items: Sequence[Item], batch_size: int) -> Iterable[list[int]]:
+    order = list(range(len(items)))
+    if items and all(isinstance(item, str) for item in items):
+        order.sort(key=lambda i: len(items[i]))
+    return (order[i : i + batch_size] for i in range(0, len(order), batch_size))

@@ -1,0 +1,191 @@
+"""Opening and running ONNX Runtime sessions. Nothing else in the toolkit constructs one."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from toolkit.errors import InputError, SetupError, ToolkitWarning
+from toolkit.runtime.providers import Provider
+from toolkit.tensors import Array, Feeds, TensorSpec
+
+try:
+    import onnxruntime as ort
+except ImportError as error:
+    raise SetupError(
+        f"onnxruntime cannot be imported: {error}",
+        expected="onnxruntime or onnxruntime-gpu, one of the two",
+        fix="pip install onnx-edge-toolkit[cpu]   (or [gpu])",
+    ) from error
+
+ort.set_default_logger_severity(4)  # its log lines say what our errors say, to the terminal
+
+GraphLevel = Literal["none", "basic", "extended", "all"]
+
+_DTYPES = {"float": "float32", "double": "float64"}
+"""ONNX Runtime's element types that numpy calls by another name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """How a session is opened.
+
+    Attributes:
+        provider: The execution provider that must run at least one node.
+        provider_options: Its options, as ONNX Runtime spells them.
+        allow_fallback: Take the CPU, with a warning, where the provider cannot run.
+        threads: Intra-op threads; 0 leaves the choice to ONNX Runtime (one a physical core).
+        spinning: Let idle threads spin. Off where several sessions share a machine.
+        graph_level: The graph optimization level.
+    """
+
+    provider: Provider = Provider.CPU
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    allow_fallback: bool = False
+    threads: int = 0
+    spinning: bool = True
+    graph_level: GraphLevel = "all"
+
+
+class Session:
+    """A loaded model, as every step sees it. It can be used from several threads.
+
+    Attributes:
+        inputs: The graph inputs, without initializers that old files list among them.
+        outputs: The graph outputs.
+        provider: The execution provider that it runs on.
+        placement: Graph nodes by ONNX Runtime's provider name: where it really runs.
+        creation_ms: How long opening took.
+    """
+
+    def __init__(self, raw: Any, provider: Provider, creation_ms: float, name: str) -> None:
+        self._raw = raw
+        self._name = name
+        self.inputs = tuple(_spec(node) for node in raw.get_inputs())
+        self.outputs = tuple(_spec(node) for node in raw.get_outputs())
+        self.provider = provider
+        self.placement = _placement(raw)
+        self.creation_ms = creation_ms
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Outputs by name.
+
+        Raises:
+            InputError: ONNX Runtime refused the feeds, or failed while running.
+        """
+        with _ort_failures(f"running {self._name}"):
+            values = self._raw.run(None, feeds)
+        return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
+
+
+def open_session(
+    model: Path, options: SessionOptions, *, config: Mapping[str, str] | None = None
+) -> Session:
+    """A session on the provider that was asked for.
+
+    Args:
+        model: The `.onnx` file.
+        options: Provider, threads and the like.
+        config: Session configuration entries that the package's variant carries.
+
+    Raises:
+        SetupError: The provider is not built in, does not start, or runs no node, and
+            `allow_fallback` is not given.
+        InputError: The model cannot be loaded.
+    """
+    provider = _checked_provider(options)
+    settings = _settings(options, config or {})
+    chosen: list[Any] = [(provider.ort_name, dict(options.provider_options))]
+    if provider is not Provider.CPU:
+        chosen.append(Provider.CPU.ort_name)
+    if not model.is_file():
+        raise InputError(f"the model {model} does not exist", expected="an .onnx file")
+    start = time.perf_counter_ns()
+    with _ort_failures(f"loading {model}"):
+        raw = ort.InferenceSession(model, settings, providers=chosen, enable_fallback=0)
+    creation_ms = (time.perf_counter_ns() - start) / 1e6
+    session = Session(raw, provider, creation_ms, str(model))
+    if session.placement.get(provider.ort_name, 0) or not session.placement:
+        return session
+    _fall_back(
+        options,
+        f"{provider.ort_name} runs no node of {model}; ONNX Runtime placed "
+        + ", ".join(f"{count} on {name}" for name, count in session.placement.items()),
+    )
+    session.provider = Provider.CPU
+    return session
+
+
+def built_in_providers() -> list[str]:
+    """ONNX Runtime's names of the providers that the installed wheel has."""
+    return [str(name) for name in ort.get_available_providers()]
+
+
+def _checked_provider(options: SessionOptions) -> Provider:
+    wanted = options.provider
+    if wanted.ort_name in built_in_providers():
+        return wanted
+    _fall_back(options, f"this onnxruntime build has no {wanted.ort_name}")
+    return Provider.CPU
+
+
+def _fall_back(options: SessionOptions, problem: str) -> None:
+    if not options.allow_fallback:
+        raise SetupError(
+            problem,
+            expected=f"one of {', '.join(built_in_providers())}; {options.provider} comes with "
+            f"{options.provider.origin}",
+            fix="toolkit doctor   (says what starts here), or --allow-fallback to take the CPU",
+        )
+    warnings.warn(f"{problem}: running on the CPU", ToolkitWarning, stacklevel=3)
+
+
+def _settings(options: SessionOptions, extra: Mapping[str, str]) -> Any:
+    levels = ort.GraphOptimizationLevel
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 4
+    settings.intra_op_num_threads = options.threads
+    settings.graph_optimization_level = {
+        "none": levels.ORT_DISABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "all": levels.ORT_ENABLE_ALL,
+    }[options.graph_level]
+    config = {"session.record_ep_graph_assignment_info": "1", **extra}
+    if not options.spinning:
+        config["session.intra_op.allow_spinning"] = "0"
+    for key, value in config.items():
+        settings.add_session_config_entry(key, value)
+    return settings
+
+
+def _placement(raw: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for graph in raw.get_provider_graph_assignment_info():
+        counts[graph.ep_name] = counts.get(graph.ep_name, 0) + len(graph.get_nodes())
+    return counts
+
+
+def _spec(node: Any) -> TensorSpec:
+    element = node.type.removeprefix("tensor(").removesuffix(")")
+    shape: Sequence[int | str | None] = node.shape or ()
+    return TensorSpec(
+        name=node.name,
+        dtype=_DTYPES.get(element, element),
+        shape=tuple("?" if size is None else size for size in shape),
+    )
+
+
+@contextmanager
+def _ort_failures(doing: str) -> Iterator[None]:
+    """Give ONNX Runtime's errors, which share no base class, our one type."""
+    try:
+        yield
+    except Exception as error:
+        theirs = type(error).__module__.startswith("onnxruntime")
+        if not (theirs or isinstance(error, (RuntimeError, ValueError))):
+            raise
+        raise InputError(f"ONNX Runtime failed while {doing}: {error}") from error
