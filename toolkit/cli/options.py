@@ -1,0 +1,133 @@
+"""Options that several commands share: each is spelled and explained once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit.runtime.providers import Provider
+
+if TYPE_CHECKING:
+    from toolkit.runtime import SessionOptions
+
+PackageArgument = Annotated[
+    Path,
+    typer.Argument(help="A model package.", metavar="PKG", show_default=False),
+]
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A model package, or a bare .onnx file.", metavar="PKG-OR-ONNX", show_default=False
+    ),
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option("--variant", help="The package's variant.", show_default="the preferred one"),
+]
+ProviderOption = Annotated[
+    Provider,
+    typer.Option("--provider", help="Execution provider that must run the graph."),
+]
+ProviderOptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider-option",
+        help="An option of the execution provider; may be repeated.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
+AllowFallbackOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-fallback", help="Take the CPU, with a warning, where the provider cannot run."
+    ),
+]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(
+        "--threads",
+        min=0,
+        help="Intra-op threads; 0 leaves the choice to ONNX Runtime.",
+        show_default="0",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of everything drawn at random.")
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Sizes of symbolic dimensions, such as batch=8,sequence=128; may be repeated.",
+        metavar="NAME=SIZE,...",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Where to write the result.", show_default=False),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace what is there, and say what was replaced.")
+]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More detail on stderr.")]
+
+
+def session_options(
+    *,
+    provider: Provider = Provider.CPU,
+    provider_option: Sequence[str] | None = None,
+    allow_fallback: bool = False,
+    threads: int = 0,
+) -> "SessionOptions":
+    """Session options from what was typed.
+
+    Raises:
+        typer.BadParameter: A provider option that is not KEY=VALUE.
+    """
+    from toolkit.runtime import SessionOptions
+
+    return SessionOptions(
+        provider=provider,
+        provider_options=pairs(provider_option, option="--provider-option"),
+        allow_fallback=allow_fallback,
+        threads=threads,
+    )
+
+
+def pairs(typed: Sequence[str] | None, *, option: str) -> Mapping[str, str]:
+    """KEY=VALUE texts as a mapping.
+
+    Raises:
+        typer.BadParameter: A text is not KEY=VALUE, or a key stands twice with different values.
+    """
+    found: dict[str, str] = {}
+    for text in typed or ():
+        key, equals, value = text.partition("=")
+        key, value = key.strip(), value.strip()
+        if not (key and equals):
+            raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=option)
+        if found.setdefault(key, value) != value:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
+    return found
+
+
+def shape_sizes(typed: Sequence[str] | None) -> dict[str, int]:
+    """Sizes of symbolic dimensions from `--shape` texts such as `batch=8,sequence=128`.
+
+    Raises:
+        typer.BadParameter: A size is no positive whole number, or a name stands twice.
+    """
+    parts = [part for text in typed or () for part in text.split(",") if part.strip()]
+    sizes: dict[str, int] = {}
+    for name, value in pairs(parts, option="--shape").items():
+        if not value.isdecimal() or int(value) < 1:
+            raise typer.BadParameter(
+                f"{name}={value}: a size is a positive whole number", param_hint="--shape"
+            )
+        sizes[name] = int(value)
+    return sizes
