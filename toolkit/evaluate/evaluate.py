@@ -1,0 +1,131 @@
+"""Task metrics of one variant on a user's data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.evaluate.metrics import Estimate, measure
+from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.inference import Model, load
+from toolkit.runtime import SessionOptions
+from toolkit.tasks import TaskSpec
+from toolkit.tensors import Array
+
+BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateReport:
+    """What `evaluate` measured.
+
+    Attributes:
+        variant: The variant.
+        provider: Where it ran.
+        placement: Graph nodes by provider.
+        metrics: Estimate by metric name; the first one is the task's own.
+        n: Samples.
+        groups: Metrics and count by group, when grouping was asked for.
+        data_sha256: Digest of the data file.
+    """
+
+    variant: str
+    provider: str
+    placement: Mapping[str, int]
+    metrics: Mapping[str, Estimate]
+    n: int
+    groups: Mapping[str, "GroupReport"]
+    data_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupReport:
+    """Metrics of the samples that share a column's value."""
+
+    metrics: Mapping[str, Estimate]
+    n: int
+
+
+def evaluate(
+    source: str | Path,
+    data: str | Path,
+    *,
+    variant: str | None = None,
+    by: str = "",
+    reading: SampleOptions | None = None,
+    options: SessionOptions | None = None,
+) -> EvaluateReport:
+    """Metrics of a package's variant on labeled data.
+
+    Args:
+        source: The package.
+        data: A data file; see `read_samples`.
+        variant: The variant; the preferred one when not given.
+        by: A column: metrics for each of its values too.
+        reading: Which columns and rows of the data count.
+        options: Provider, threads and the like.
+
+    Raises:
+        InputError: The data does not fit the model, or has no such column.
+    """
+    model = load(source, variant=variant, options=options)
+    samples = read_samples(Path(data), model.task.specification, reading)
+    answers = answer_all(model, samples)
+    groups: dict[str, GroupReport] = {}
+    if by:
+        for name, rows in _grouped(samples, by).items():
+            part = samples.take(rows)
+            metrics = score(answers[rows], part, model.task.specification)
+            groups[name] = GroupReport(metrics=metrics, n=len(rows))
+    return EvaluateReport(
+        variant=model.variant,
+        provider=model.provider.value,
+        placement=model.placement,
+        metrics=score(answers, samples, model.task.specification),
+        n=len(samples),
+        groups=groups,
+        data_sha256=samples.sha256,
+    )
+
+
+def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> Array:
+    """The task's output for every sample, in batches of neighbors as the data has them.
+
+    Returns:
+        float[samples, labels] of probabilities, or float[samples, 1] of raw regression outputs.
+    """
+    task = model.task
+    if task.specification.name == "tensors":
+        raise InputError(
+            "a bare .onnx file says nothing of what its outputs mean",
+            expected="a package with a task",
+            fix="toolkit export SOURCE -o NAME.ortpackage",
+        )
+    rows: list[Array] = []
+    for start in range(0, len(samples), batch_size):
+        items = samples.items[start : start + batch_size]
+        answer = model.outputs(items)[task.specification.output].reshape(len(items), -1)
+        rows.append(task.probabilities(answer) if task.specification.labels else answer)
+    return np.concatenate(rows)
+
+
+def score(answers: Array, samples: Samples, task: TaskSpec) -> dict[str, Estimate]:
+    """Metrics by name, the task's main one first; none for samples without targets."""
+    if samples.targets is None:
+        return {}
+    targets = np.asarray(samples.targets)
+    return measure(task, answers, np.log(targets) if task.value_transform == "exp" else targets)
+
+
+def _grouped(samples: Samples, column: str) -> dict[str, list[int]]:
+    if column not in samples.columns:
+        raise InputError(
+            f"the data has no column {column!r} to group by",
+            expected=f"one of {', '.join(samples.columns)}",
+        )
+    groups: dict[str, list[int]] = {}
+    for position, value in enumerate(samples.columns[column]):
+        groups.setdefault(value, []).append(position)
+    return groups

@@ -1,0 +1,260 @@
+"""A user's own data: items and their labels from CSV, JSON lines or npz files."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.tasks import Item, TaskSpec
+
+Row = Mapping[str, Any]
+
+LABEL_COLUMNS = ("label", "target")
+TEXT_COLUMNS = ("text", "sentence", "review")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Items with what is known of them.
+
+    Attributes:
+        items: Texts, rows or images.
+        targets: One label index or one number an item; None where the data has no labels.
+        columns: Every other column as text, for grouping.
+        sha256: Digest of the file that they were read from.
+    """
+
+    items: tuple[Item, ...]
+    targets: tuple[float, ...] | None
+    columns: Mapping[str, tuple[str, ...]]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def head(self, count: int, *, seed: int) -> "Samples":
+        """At most `count` samples, drawn with a seed, in their old order."""
+        if count >= len(self):
+            return self
+        rng = np.random.default_rng(seed)
+        return self.take(sorted(rng.choice(len(self), count, replace=False).tolist()))
+
+    def take(self, positions: Sequence[int]) -> "Samples":
+        """The samples at these positions."""
+        targets = self.targets
+        return Samples(
+            items=tuple(self.items[i] for i in positions),
+            targets=None if targets is None else tuple(targets[i] for i in positions),
+            columns={
+                name: tuple(values[i] for i in positions) for name, values in self.columns.items()
+            },
+            sha256=self.sha256,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """How a data file is read.
+
+    Attributes:
+        text_column: The column that holds the text; found by name when empty.
+        label_column: The column that holds the label or the value; found by name when empty.
+        where: Keep only rows whose column has this value.
+        labels: Whether the data must have labels.
+    """
+
+    text_column: str = ""
+    label_column: str = ""
+    where: Mapping[str, str] | None = None
+    labels: bool = True
+
+
+def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = None) -> Samples:
+    """The samples of a data file, as the task takes them.
+
+    Args:
+        file: .csv, .jsonl (both also .gz), or .npz with an array a graph input and one of labels.
+        task: What the model is for.
+        options: Columns, filter, and whether labels must be there.
+
+    Raises:
+        InputError: The file is missing, empty, of another format, has no such column, or a label
+            that the model does not have.
+    """
+    options = options or SampleOptions()
+    raw = _read(file)
+    if file.suffix == ".npz":
+        rows: list[Row] = list(_array_rows(file, raw))
+    else:
+        rows = list(read_rows(file, raw))
+    if options.where:
+        rows = [row for row in rows if all(str(row.get(k)) == v for k, v in options.where.items())]
+    if not rows:
+        kept = " after --where" if options.where else ""
+        raise InputError(f"{file} holds no row{kept}", expected="at least one row")
+    label_column = _label_column(file, rows[0], options)
+    items, used = _items(file, rows, task, options)
+    targets = None
+    if label_column:
+        targets = tuple(
+            _target(row.get(label_column), task, file, i) for i, row in enumerate(rows, start=1)
+        )
+    others = [name for name in rows[0] if name not in {used, label_column}]
+    columns = {
+        name: tuple(str(row.get(name, "")) for row in rows)
+        for name in others
+        if not isinstance(rows[0][name], np.ndarray)
+    }
+    digest = hashlib.sha256(raw).hexdigest()
+    return Samples(items=items, targets=targets, columns=columns, sha256=digest)
+
+
+def read_rows(file: Path, raw: bytes | None = None) -> Iterator[Row]:
+    """The rows of a CSV or JSON lines file, one mapping a row.
+
+    Raises:
+        InputError: The file is missing, or a line is not what its ending says.
+    """
+    content = _read(file) if raw is None else raw
+    suffixes = file.suffixes
+    if suffixes and suffixes[-1] == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            raise InputError(f"{file} is no gzip file: {error}") from error
+        suffixes = suffixes[:-1]
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: {error}") from error
+    kind = suffixes[-1] if suffixes else ""
+    if kind == ".csv":
+        return _csv_rows(file, text)
+    if kind in {".jsonl", ".ndjson"}:
+        return _json_rows(file, text)
+    raise InputError(
+        f"{file} is of no format that is known here",
+        expected=".csv, .jsonl, .csv.gz, .jsonl.gz or .npz",
+    )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _csv_rows(file: Path, text: str) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize >> 1 if sys.platform != "win32" else 2**31 - 1)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise InputError(
+                    f"{file}, line {reader.line_num} has another number of fields than its head",
+                    expected=", ".join(reader.fieldnames or ()),
+                )
+            yield row
+    except csv.Error as error:
+        raise InputError(f"{file}, line {reader.line_num}: {error}") from error
+
+
+def _json_rows(file: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{file}, line {number} is no JSON: {error}") from error
+        if isinstance(value, str):
+            value = {"text": value}
+        if not isinstance(value, dict):
+            raise InputError(
+                f"{file}, line {number} is {type(value).__name__}",
+                expected='an object such as {"text": "...", "label": "..."}, or a string',
+            )
+        yield value
+
+
+def _array_rows(file: Path, raw: bytes) -> Iterator[Row]:
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file} is no npz file: {error}") from error
+    sizes = {name: len(values) if values.ndim else 0 for name, values in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"{file} has arrays of different lengths: {sizes}")
+    count = next(iter(sizes.values()), 0)
+    return ({name: values[i] for name, values in columns.items()} for i in range(count))
+
+
+def _label_column(file: Path, row: Row, options: SampleOptions) -> str:
+    named = options.label_column
+    found = named if named in row else next((c for c in LABEL_COLUMNS if c in row), "")
+    if named and found != named:
+        raise InputError(f"{file} has no column {named!r}", expected=f"one of {', '.join(row)}")
+    if options.labels and not found:
+        raise InputError(
+            f"{file} has no label column",
+            expected=f"a column {' or '.join(LABEL_COLUMNS)}; it has {', '.join(row)}",
+            fix="name it with --label-column",
+        )
+    return found if options.labels else ""
+
+
+def _items(
+    file: Path, rows: Sequence[Row], task: TaskSpec, options: SampleOptions
+) -> tuple[tuple[Item, ...], str]:
+    """The items, and the column that they came from if it was one."""
+    if task.text is not None:
+        first = rows[0]
+        candidates = [options.text_column] if options.text_column else TEXT_COLUMNS
+        column = next((c for c in candidates if c in first), "")
+        if not column:
+            raise InputError(
+                f"{file} has no text column",
+                expected=f"a column {' or '.join(candidates)}; it has {', '.join(first)}",
+                fix="name it with --text-column",
+            )
+        return tuple(row[column] for row in rows), column
+    if task.image is not None:
+        column = "image" if "image" in rows[0] else ""
+        if not column:
+            raise InputError(
+                f"{file} has no images", expected="an array or a column of files named 'image'"
+            )
+        base = file.parent
+        return tuple(
+            base / value if isinstance(value, str) else value for value in (r[column] for r in rows)
+        ), column
+    return tuple(rows), ""
+
+
+def _target(value: object, task: TaskSpec, file: Path, number: int) -> float:
+    where = f"{file}, row {number}"
+    if not task.labels:
+        try:
+            return float(str(value))
+        except ValueError:
+            raise InputError(f"{where} has the value {value!r}", expected="a number") from None
+    name = str(value)
+    if name in task.labels:
+        return task.labels.index(name)
+    if name.isdigit() and int(name) < len(task.labels):
+        return int(name)
+    raise InputError(
+        f"{where} has the label {name!r}, which the model does not have",
+        expected=f"one of {', '.join(task.labels)}",
+    )
