@@ -131,6 +131,7 @@ def load_variant(package: ModelPackage, variant: Variant, options: SessionOption
 
 
 def _batches(items: Sequence[Item], batch_size: int) -> Iterable[list[int]]:
+    """Positions of the items of each batch; texts of similar length come together."""
     order = list(range(len(items)))
     if items and all(isinstance(item, str) for item in items):
         order.sort(key=lambda i: len(items[i]))

@@ -104,7 +104,7 @@ def check_asset(directory: Path, address: str) -> None:
     if found != address:
         names = _names(directory)
         raise InputError(
-            f"the shared asset {directory} ({names}) is damaged: its content is not what was written",
+            f"the shared asset {directory} ({names}) is damaged: not what was written",
             expected=f"{address}, found {found}",
             fix="copy the package again, or write it again with toolkit export",
         )

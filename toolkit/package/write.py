@@ -1,6 +1,5 @@
 """Writing packages: everything under a temporary name first, then renamed."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -187,7 +186,8 @@ def add_variant(
     if name in known and not force:
         raise InputError(
             f"{package.path} already has a variant {name!r}",
-            fix=f"pass --force to replace it, or another name with --name (has: {', '.join(known)})",
+            expected=f"a name other than {', '.join(known)}",
+            fix="pass --force to replace it, or another --name",
         )
     entry = _entry(
         model,
@@ -228,14 +228,14 @@ def _publish(
             target.rename(old)
         try:
             model.rename(target)
-            os.replace(new_component, directory / COMPONENT_FILE)
+            new_component.replace(directory / COMPONENT_FILE)
         except BaseException:  # an interrupt too must leave the package as it was
             if target.exists():
                 shutil.rmtree(target)
             if old.exists():
                 old.rename(target)
             raise
-        os.replace(new_manifest, package.path / MANIFEST)
+        new_manifest.replace(package.path / MANIFEST)
     finally:
         new_component.unlink(missing_ok=True)
         new_manifest.unlink(missing_ok=True)

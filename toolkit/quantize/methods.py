@@ -31,7 +31,7 @@ class Method:
 
 
 def quantize_dynamic(model: Path, target: Path) -> int:
-    """onnxruntime's dynamic int8: weights a channel, activations while running, a tensor at a time.
+    """Dynamic int8 of onnxruntime: weights a channel, activations a tensor while running.
 
     The scale of an activation spans the whole batch, so batch mates change the answer; what the
     gate's batch flips are for.
@@ -62,7 +62,7 @@ def quantize_dynamic(model: Path, target: Path) -> int:
 
 @contextlib.contextmanager
 def _quiet(folder: Path) -> Iterator[None]:
-    """onnxruntime's quantizer logs to the root logger and drops files where it runs."""
+    """Contain onnxruntime's quantizer, which logs to the root logger and drops files where it runs."""
     before, level = Path.cwd(), logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     os.chdir(folder)

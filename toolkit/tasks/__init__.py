@@ -1,4 +1,4 @@
-"""What a model is for: items in, labels, values or tensors out. Needs neither torch nor onnxruntime."""
+"""What a model is for: items in; labels, values or tensors out. Torch-free."""
 
 from toolkit.tasks.specification import ImageSpec, TaskName, TaskSpec, TextSpec
 from toolkit.tasks.task import Item, Result, Task, open_task

@@ -21,7 +21,8 @@ DATA_LIMIT = 1000
 class Encoder(Protocol):
     """Makes a batch of feeds from items."""
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Array]: ...
+    def __call__(self, items: Sequence[Item]) -> dict[str, Array]:
+        """Feeds by input name for a batch of items."""
 
 
 class Task:
