@@ -123,7 +123,8 @@ def sqnr_db(reference: Array, candidate: Array) -> float:
     noise = float(np.linalg.norm(reference.astype(np.float64) - candidate.astype(np.float64)))
     if noise == 0.0:
         return math.inf
-    return 20.0 * math.log10(signal / noise) if math.isfinite(signal / noise) else -math.inf
+    is_finite = math.isfinite(signal) and math.isfinite(noise)
+    return 20.0 * math.log10(signal / noise) if is_finite else -math.inf
 
 
 def _ratio_db(reference: Array, candidate: Array) -> float:
