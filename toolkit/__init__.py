@@ -11,7 +11,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
-    from toolkit.evaluate import evaluate, validate
+    from toolkit.evaluate.scoring import evaluate
+    from toolkit.evaluate.validation import validate
     from toolkit.export import export
     from toolkit.inference import Model, load
     from toolkit.package import ModelPackage
@@ -29,13 +30,13 @@ _HOMES = {
     "Recipe": "training",
     "SetupError": "errors",
     "ToolkitError": "errors",
-    "evaluate": "evaluate",
+    "evaluate": "evaluate.scoring",
     "export": "export",
     "load": "inference",
     "profile": "profiling",
     "quantize": "quantize",
     "train": "training",
-    "validate": "evaluate",
+    "validate": "evaluate.validation",
 }
 """Where each public name lives: importing the toolkit loads neither torch nor onnxruntime."""
 

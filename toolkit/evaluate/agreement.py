@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.evaluate.evaluate import answer_all
 from toolkit.evaluate.parity import sqnr_db
 from toolkit.evaluate.samples import Samples
+from toolkit.evaluate.scoring import answer_all
 from toolkit.inference import Model
 from toolkit.tensors import Array
 

@@ -172,8 +172,8 @@ class ModelPackage:
         check_asset(directory, address)
         return directory
 
-    def verify(self) -> None:
-        """Check every file of the package.
+    def verify(self) -> int:
+        """Check every file of the package; says how many there are.
 
         Raises:
             InputError: A file is missing or damaged.
@@ -182,3 +182,4 @@ class ModelPackage:
             self.verified(variant)
         for role in self.contents.assets:
             self.asset(role)
+        return sum(path.is_file() for path in self.path.rglob("*"))

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,10 @@ class Method:
     session_options: Mapping[str, str] = field(default_factory=dict)
 
 
+class QuantizerError(Exception):
+    """A quantizer gave up on a graph; the search goes on without its candidate."""
+
+
 def quantize_dynamic(model: Path, target: Path) -> int:
     """Dynamic int8 of onnxruntime: weights a channel, activations a tensor while running.
 
@@ -41,17 +44,20 @@ def quantize_dynamic(model: Path, target: Path) -> int:
     from onnxruntime.quantization import quantize_dynamic as ort_quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, _quiet(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
-        # Symbolic shape inference fails on transformers (onnxruntime 1.31).
-        quant_pre_process(model, prepared, skip_symbolic_shape=True)
-        ort_quantize_dynamic(
-            prepared,
-            target,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
+        try:
+            # Symbolic shape inference fails on transformers (onnxruntime 1.31).
+            quant_pre_process(model, prepared, skip_symbolic_shape=True)
+            ort_quantize_dynamic(
+                prepared,
+                target,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+            )
+        except Exception as error:
+            raise QuantizerError(str(error)) from error
     proto = onnx.load(target)
     return sum(
         node.op_type in {"MatMulInteger", "DynamicQuantizeLSTM", "ConvInteger"}
@@ -61,15 +67,13 @@ def quantize_dynamic(model: Path, target: Path) -> int:
 
 
 @contextlib.contextmanager
-def _quiet(folder: Path) -> Iterator[None]:
-    """Contain onnxruntime's quantizer, which logs to the root logger and drops files where it runs."""
-    before, level = Path.cwd(), logging.root.manager.disable
+def _quiet() -> Iterator[None]:
+    """Contain onnxruntime's quantizer, which logs to the root logger."""
+    level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(before)
         logging.disable(level)
 
 

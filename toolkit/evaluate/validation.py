@@ -1,0 +1,217 @@
+"""Every check of a package again, on this machine, without torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.evaluate.agreement import agreement, batch_invariance
+from toolkit.evaluate.metrics import main_metric
+from toolkit.evaluate.parity import compare_outputs
+from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.scoring import answer_all, score
+from toolkit.inference import Model, load, load_variant
+from toolkit.package import ModelPackage, Variant
+from toolkit.progress import Progress, silent
+from toolkit.runtime import SessionOptions
+from toolkit.tensors import Array, make_feeds
+
+FLOAT_LIMIT = 1e-4
+"""Two runs of one float32 graph in other batches and threads may differ by this much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was checked.
+
+    Attributes:
+        name: What.
+        variant: Of which variant; empty for the package.
+        passed: Whether the value keeps the limit.
+        value: What was measured.
+        limit: What it was held to.
+        detail: What the value counts, in words.
+    """
+
+    name: str
+    variant: str
+    passed: bool
+    value: float
+    limit: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateReport:
+    """What `validate` checked.
+
+    Attributes:
+        passed: Whether every check passed.
+        checks: The checks in order.
+    """
+
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+def validate(
+    source: str | Path,
+    *,
+    data: str | Path | None = None,
+    variant: str | None = None,
+    reading: SampleOptions | None = None,
+    options: SessionOptions | None = None,
+    progress: Progress = silent,
+) -> ValidateReport:
+    """Check a package, or a bare `.onnx` file as far as one can be checked.
+
+    Args:
+        source: The package or file.
+        data: Labeled data, to hold the metric of every variant against its parent's.
+        variant: Check only this one.
+        reading: Which columns and rows of the data count.
+        options: Provider, threads and the like.
+        progress: Called with a line for each variant.
+
+    Raises:
+        InputError: The package is damaged, or the data does not fit.
+    """
+    path = Path(source)
+    options = options or SessionOptions()
+    if path.suffix == ".onnx":
+        if data is not None:
+            raise InputError(
+                f"{path} is a bare model: nothing says what its outputs mean",
+                expected="a package for --data",
+            )
+        checks = [*_checks_of_bare(load(path, options=options))]
+    else:
+        package = ModelPackage.open(path)
+        samples = None
+        if data is not None:
+            samples = read_samples(Path(data), package.contents.task, reading)
+        chosen = (package.variant(variant),) if variant else package.variants
+        progress("hashes")
+        files = package.verify()
+        checks = [_check("integrity", "", 0, 0, f"{files} files as they were written")]
+        for one in chosen:
+            progress(one.name)
+            checks += _checks_of_variant(package, one, samples, options)
+    return ValidateReport(passed=all(check.passed for check in checks), checks=tuple(checks))
+
+
+def reference_feeds(package: ModelPackage) -> dict[str, Array]:
+    """The reference inputs that travel in the package.
+
+    Raises:
+        InputError: The package has none.
+    """
+    return _reference(package, "inputs.npz")
+
+
+def reference_outputs(package: ModelPackage) -> dict[str, Array]:
+    """The source model's outputs in float32 for the reference inputs; see `reference_feeds`."""
+    return _reference(package, "outputs.npz")
+
+
+def _reference(package: ModelPackage, name: str) -> dict[str, Array]:
+    folder = package.asset("reference")
+    if folder is None or not (folder / name).is_file():
+        raise InputError(f"{package.path} has no reference {name}", fix="export the package again")
+    with np.load(folder / name, allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
+
+
+def _checks_of_variant(
+    package: ModelPackage, variant: Variant, samples: Samples | None, options: SessionOptions
+) -> Iterator[Check]:
+    model = load_variant(package, variant, options)
+    yield _signature(package, model)
+    yield _reference_parity(package, variant, model)
+    yield from _company(model, reference_feeds(package), _own_limit(variant))
+    if samples is not None:
+        yield from _metric_checks(package, variant, model, samples, options)
+
+
+def _checks_of_bare(model: Model) -> Iterator[Check]:
+    feeds = make_feeds(model.inputs, sizes={}, seed=0, default=4)
+    outputs = model.run(feeds)
+    bad = sum(
+        int(value.size - np.isfinite(value).sum())
+        for value in outputs.values()
+        if value.dtype.kind == "f"
+    )
+    yield _check("finite outputs", "", bad, 0, "elements that are NaN or infinite")
+    yield from _company(model, feeds, FLOAT_LIMIT)
+
+
+def _check(name: str, variant: str, value: float, limit: float, detail: str) -> Check:
+    passed = bool(value <= limit)
+    return Check(name=name, variant=variant, passed=passed, value=value, limit=limit, detail=detail)
+
+
+def _signature(package: ModelPackage, model: Model) -> Check:
+    declared = (*package.contents.inputs, *package.contents.outputs)
+    found = (*model.session.inputs, *model.session.outputs)
+    differing = len(set(declared) ^ set(found))
+    return _check("tensors", model.variant, differing, 0, "inputs and outputs not as declared")
+
+
+def _reference_parity(package: ModelPackage, variant: Variant, model: Model) -> Check:
+    parity = compare_outputs(reference_outputs(package), model.run(reference_feeds(package)))
+    limit = float(variant.contents.parity["limit"])
+    detail = parity.mismatch or "largest difference from the reference outputs"
+    return _check("reference outputs", variant.name, parity.max_abs_error, limit, detail)
+
+
+def _own_limit(variant: Variant) -> float:
+    """How far a variant may be from itself in another batch or on another number of threads."""
+    if variant.contents.details.get("max_batch_flips"):
+        return float(variant.contents.parity["limit"])
+    return FLOAT_LIMIT
+
+
+def _company(model: Model, feeds: dict[str, Array], limit: float) -> Iterator[Check]:
+    """The same rows alone; only where every input and output has a symbolic first axis."""
+    specs = (*model.session.inputs, *model.session.outputs)
+    batched = all(spec.shape and isinstance(spec.shape[0], str) for spec in specs)
+    if not batched or len({spec.shape[0] for spec in specs}) > 1:
+        return
+    together = model.run(feeds)
+    count = len(next(iter(feeds.values())))
+    alone = [model.run({k: v[i : i + 1] for k, v in feeds.items()}) for i in range(count)]
+    joined = {name: np.concatenate([row[name] for row in alone]) for name in together}
+    parity = compare_outputs(together, joined)
+    detail = parity.mismatch or "largest difference between a row alone and in its batch"
+    yield _check("batch invariance", model.variant, parity.max_abs_error, limit, detail)
+
+
+def _metric_checks(
+    package: ModelPackage,
+    variant: Variant,
+    model: Model,
+    samples: Samples,
+    options: SessionOptions,
+) -> Iterator[Check]:
+    answers = answer_all(model, samples)
+    company = batch_invariance(model, samples, answers)
+    details = variant.contents.details
+    allowed = float(details.get("max_batch_flips", 0))
+    yield _check("batch flips", variant.name, company.flips, allowed, f"of {company.n} samples")
+    if not variant.contents.parent:
+        return
+    parent = package.variant(variant.contents.parent)
+    reference = answer_all(load_variant(package, parent, options), samples)
+    close = agreement(reference, answers)
+    least = float(details.get("min_agreement", 0.0))
+    detail = f"share of {len(samples)} samples that disagree with {parent.name}"
+    yield _check("disagreement", variant.name, 1 - close.share, 1 - least, detail)
+    task = package.contents.task
+    before, after = score(reference, samples, task), score(answers, samples, task)
+    name = main_metric(task)
+    if name in before:
+        drop = before[name].value - after[name].value
+        limit = float(details.get("max_drop", 0.0))
+        yield _check(f"{name} drop", variant.name, drop, limit, f"against {parent.name}")

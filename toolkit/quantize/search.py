@@ -1,0 +1,371 @@
+"""Quantized candidates against the promises: metric, agreement, batch mates, size, latency."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import CheckFailedError, InputError
+from toolkit.evaluate.agreement import agreement, batch_invariance
+from toolkit.evaluate.latency import PairedLatency, paired_latency
+from toolkit.evaluate.metrics import Estimate, main_metric
+from toolkit.evaluate.parity import compare_outputs
+from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.scoring import answer_all, score
+from toolkit.evaluate.validation import reference_feeds
+from toolkit.inference import Model
+from toolkit.package import ModelPackage, Variant
+from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
+from toolkit.progress import Progress, silent
+from toolkit.quantize.methods import METHODS, Method, QuantizerError
+from toolkit.runtime import SessionOptions, open_session
+from toolkit.tasks import open_task
+from toolkit.tensors import Array
+
+LATENCY_SAMPLES = 32
+PARITY_SLACK = 2.0
+"""Another processor rounds int8 differently: `validate` allows so many times what was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a variant must keep.
+
+    Attributes:
+        max_drop: Most that the main metric may fall below the parent's, as a share (0.005 is half a
+            percentage point).
+        min_agreement: Least share of samples with the parent's label.
+        max_batch_flips: Most samples whose label batch mates may change.
+    """
+
+    max_drop: float = 0.005
+    min_agreement: float = 0.0
+    max_batch_flips: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to quantize, as measured on the user's data and this machine.
+
+    Attributes:
+        variant: The variant's name when it is kept.
+        method: How it was made.
+        size_bytes: Size of the model file.
+        latency_ms: Median for one sample, beside the parent's in one interleaved run.
+        latency_ratio: Median ratio to the parent, and its 95 % interval.
+        metric: The main metric; none without labels.
+        drop: How far it is below the parent's; none without labels.
+        agreement: Share of samples with the parent's label.
+        batch_flips: Samples whose label differs between running alone and in a batch.
+        largest_change: Largest change of a probability against the parent.
+        kept: Whether it became a variant.
+        why: The reason, in words.
+    """
+
+    variant: str
+    method: str
+    size_bytes: int = 0
+    latency_ms: float | None = None
+    latency_ratio: float | None = None
+    latency_ratio_95: tuple[float, float] | None = None
+    metric: Estimate | None = None
+    drop: float | None = None
+    agreement: float | None = None
+    batch_flips: int | None = None
+    largest_change: float | None = None
+    kept: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeReport:
+    """What `quantize` tried and kept.
+
+    Attributes:
+        package: The package.
+        parent: The variant that the candidates were made from, with its size and metric.
+        chosen: Name of the variant that was added.
+        preferred: Whether it now comes first in the package.
+        candidates: Everything tried.
+        limits: What they were held to.
+        n: Samples.
+        data_sha256: Digest of the data file.
+    """
+
+    package: Path
+    parent: Candidate
+    chosen: str
+    preferred: bool
+    candidates: tuple[Candidate, ...]
+    limits: Limits
+    n: int
+    data_sha256: str
+
+
+def quantize(
+    source: str | Path,
+    data: str | Path,
+    *,
+    limits: Limits | None = None,
+    reading: SampleOptions | None = None,
+    methods: Sequence[str] = (),
+    variant: str | None = None,
+    name: str = "int8",
+    options: SessionOptions | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> QuantizeReport:
+    """Add the best quantized variant that keeps its promises on the user's data.
+
+    Args:
+        source: The package.
+        data: Labeled data; see `read_samples`.
+        limits: What a candidate must keep.
+        reading: Which columns and rows of the data count.
+        methods: Names of the methods to try; all when empty.
+        variant: The variant to start from; the first with precision fp32 when not given.
+        name: The new variant's name.
+        options: Threads and the like.
+        force: Replace a variant of that name.
+        progress: Called with a line for each thing that begins.
+
+    Raises:
+        InputError: The source is no package, the data does not fit, a method is unknown, or the
+            name is taken.
+        CheckFailedError: No candidate kept its promises; the package is as it was.
+    """
+    package = ModelPackage.open(Path(source))
+    chosen_methods = _methods(methods)
+    if name in package.component.variants and not force:
+        raise InputError(
+            f"{package.path} already has a variant {name!r}",
+            expected=f"a name other than {', '.join(package.component.variants)}",
+            fix="pass --force to replace it, or another --name",
+        )
+    parent = package.variant(variant) if variant else _float_variant(package)
+    samples = read_samples(Path(data), package.contents.task, reading)
+    search = _Search(
+        package=package,
+        parent=parent,
+        samples=samples,
+        limits=limits or Limits(),
+        options=replace(options or SessionOptions(), spinning=False),
+        name=name,
+        progress=progress,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        search.start()
+        found = [search.try_method(method, Path(folder)) for method in chosen_methods]
+        return search.finish(found, force=force)
+
+
+def _methods(names: Sequence[str]) -> list[Method]:
+    known = {method.name: method for method in METHODS}
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no method {name!r}", expected=f"one of {', '.join(known)}")
+    return [known[name] for name in names] if names else [*METHODS]
+
+
+def _float_variant(package: ModelPackage) -> Variant:
+    for variant in package.variants:
+        if variant.contents.precision == "fp32":
+            return variant
+    raise InputError(
+        f"{package.path} has no fp32 variant to start from",
+        expected="a variant of precision fp32",
+        fix="name one with --variant",
+    )
+
+
+@dataclass(kw_only=True)
+class _Search:
+    package: ModelPackage
+    parent: Variant
+    samples: Samples
+    limits: Limits
+    options: SessionOptions
+    name: str
+    progress: Progress
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Measure the parent."""
+        self.progress(f"{self.parent.name}: {len(self.samples)} samples")
+        self.source = self.package.verified(self.parent)
+        preprocessing = self.package.asset("preprocessing")
+        session = open_session(self.source, self.options, config=self.parent.session_options)
+        self.task = open_task(self.package.contents.task, preprocessing, session.inputs)
+        self.model = Model(self.package.path, self.parent.name, session, self.task)
+        self.answers = answer_all(self.model, self.samples)
+        self.metric = self._metric(self.answers)
+
+    def _metric(self, answers: Array) -> Estimate | None:
+        metrics = score(answers, self.samples, self.task.specification)
+        return metrics.get(main_metric(self.task.specification))
+
+    def try_method(self, method: Method, folder: Path) -> Candidate:
+        """Make one candidate and measure it."""
+        self.progress(f"{method.name}: {method.summary}")
+        target = folder / f"{method.name}.onnx"
+        blank = Candidate(variant=self.name, method=method.name)
+        try:
+            changed = method.apply(self.source, target)
+        except QuantizerError as error:
+            return replace(blank, why=f"the quantizer failed: {error}")
+        if not changed:
+            return replace(blank, why="no node of this graph could be quantized")
+        self.files[method.name] = target
+        session = open_session(target, self.options, config=method.session_options)
+        model = Model(self.package.path, method.name, session, self.task)
+        answers = answer_all(model, self.samples)
+        self.progress(f"{method.name}: batch mates and latency")
+        close = agreement(self.answers, answers)
+        company = batch_invariance(model, self.samples, answers)
+        metric = self._metric(answers)
+        latency = self._latency(model)
+        measured = replace(
+            blank,
+            size_bytes=target.stat().st_size,
+            latency_ms=latency.candidate_ms,
+            latency_ratio=latency.ratio,
+            latency_ratio_95=latency.ratio_95,
+            metric=metric,
+            drop=None
+            if metric is None or self.metric is None
+            else self.metric.value - metric.value,
+            agreement=close.share,
+            batch_flips=company.flips,
+            largest_change=close.largest_change,
+        )
+        return replace(measured, why=self._missed(measured))
+
+    def _latency(self, model: Model) -> PairedLatency:
+        rng = np.random.default_rng(0)
+        count = min(LATENCY_SAMPLES, len(self.samples))
+        chosen = rng.choice(len(self.samples), count, replace=False)
+        feeds = [self.task.encode([self.samples.items[i]]) for i in chosen]
+        return paired_latency(self.model.session, model.session, feeds)
+
+    def _missed(self, candidate: Candidate) -> str:
+        """The first promise that a candidate breaks, or nothing."""
+        limits = self.limits
+        assert candidate.agreement is not None
+        assert candidate.batch_flips is not None
+        if candidate.drop is not None and candidate.drop > limits.max_drop:
+            return f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}"
+        if candidate.agreement < limits.min_agreement:
+            return f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}"
+        if candidate.batch_flips > limits.max_batch_flips:
+            return (
+                f"batch mates change {candidate.batch_flips} answers, "
+                f"more than {limits.max_batch_flips}"
+            )
+        if not (self._is_smaller(candidate) or _is_faster(candidate)):
+            return "neither smaller nor faster than its parent"
+        return ""
+
+    def _is_smaller(self, candidate: Candidate) -> bool:
+        return candidate.size_bytes < self.parent.contents.size_bytes
+
+    def finish(self, candidates: Sequence[Candidate], *, force: bool) -> QuantizeReport:
+        """Publish the best candidate that kept its promises."""
+        passed = [c for c in candidates if not c.why]
+        report = QuantizeReport(
+            package=self.package.path,
+            parent=Candidate(
+                variant=self.parent.name,
+                method=self.parent.contents.method,
+                size_bytes=self.parent.contents.size_bytes,
+                metric=self.metric,
+            ),
+            chosen="",
+            preferred=False,
+            candidates=tuple(candidates),
+            limits=self.limits,
+            n=len(self.samples),
+            data_sha256=self.samples.sha256,
+        )
+        if not passed:
+            raise QuantizeFailedError(report)
+        best = min(
+            passed, key=lambda c: (c.size_bytes / self.parent.contents.size_bytes) * _ratio(c)
+        )
+        others = [c for c in candidates if c is not best]
+        kept = replace(best, kept=True, why="the best of those that kept every promise")
+        beaten = [replace(c, why=c.why or f"{best.method} is better") for c in others]
+        self._publish(kept, force=force)
+        ordered = sorted([kept, *beaten], key=lambda c: [*self.files, c.method].index(c.method))
+        return replace(report, chosen=self.name, preferred=True, candidates=tuple(ordered))
+
+    def _publish(self, best: Candidate, *, force: bool) -> None:
+        self.progress(f"adding {best.method} as {self.name}")
+        method = _methods([best.method])[0]
+        with staging_directory(self.package) as folder:
+            staged = folder / "variant"
+            staged.mkdir()
+            (staged / MODEL_FILE).write_bytes(self.files[best.method].read_bytes())
+            add_variant(
+                self.package,
+                staged,
+                name=self.name,
+                precision=method.precision,
+                method=method.name,
+                parent=self.parent.name,
+                parity=self._parity(staged / MODEL_FILE, method),
+                details=self._details(best),
+                step="quantize",
+                preferred=True,
+                force=force,
+                session_options=method.session_options,
+            )
+
+    def _parity(self, model: Path, method: Method) -> Mapping[str, float]:
+        reference = reference_feeds(self.package)
+        session = open_session(model, self.options, config=method.session_options)
+        error = compare_outputs(self.model.session.run(reference), session.run(reference))
+        return {"max_abs_error": error.max_abs_error, "limit": PARITY_SLACK * error.max_abs_error}
+
+    def _details(self, best: Candidate) -> Mapping[str, object]:
+        return {
+            "metric": None if best.metric is None else best.metric.value,
+            "drop": best.drop,
+            "agreement": best.agreement,
+            "batch_flips": best.batch_flips,
+            "largest_change": best.largest_change,
+            "latency_ratio": best.latency_ratio,
+            "samples": len(self.samples),
+            "data_sha256": self.samples.sha256,
+            "max_drop": self.limits.max_drop,
+            "min_agreement": self.limits.min_agreement,
+            "max_batch_flips": self.limits.max_batch_flips,
+        }
+
+
+def _ratio(candidate: Candidate) -> float:
+    return candidate.latency_ratio or 1.0
+
+
+def _is_faster(candidate: Candidate) -> bool:
+    return candidate.latency_ratio_95 is not None and candidate.latency_ratio_95[1] < 1.0
+
+
+class QuantizeFailedError(CheckFailedError):
+    """No candidate kept its promises.
+
+    Attributes:
+        report: What was tried.
+    """
+
+    def __init__(self, report: QuantizeReport) -> None:
+        tried = "; ".join(f"{c.method}: {c.why}" for c in report.candidates)
+        super().__init__(
+            f"no quantized variant of {report.package} kept its promises; nothing was added",
+            expected=f"a drop of at most {report.limits.max_drop:g}, agreement of at least "
+            f"{report.limits.min_agreement:g}, at most {report.limits.max_batch_flips} batch "
+            f"flips, smaller or faster. Tried {tried}",
+            fix="raise --max-drop or --max-batch-flips if the use allows it, or keep fp32",
+        )
+        self.report = report
