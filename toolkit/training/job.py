@@ -1,0 +1,111 @@
+"""`train`: from a recipe to a run directory."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from toolkit.errors import ToolkitError
+from toolkit.package.write import replacing
+from toolkit.training.metrics import FoldScores, Scores
+from toolkit.training.partial import State, open_partial
+from toolkit.training.progress import ProgressCallback
+from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
+from toolkit.training.settings import with_overrides
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What a training came to.
+
+    Attributes:
+        run: The run directory.
+        name: The recipe's name.
+        metrics: Scores by split: "validation" and "test".
+        cross_validation: The main metric over the folds, where there were any.
+        epochs: Epochs that ran.
+        best_epoch: The one whose weights were kept, from 1.
+        seconds: Of all sittings together.
+        resumed: An interrupted training was continued.
+    """
+
+    run: Path
+    name: str
+    metrics: Mapping[str, Scores]
+    cross_validation: FoldScores | None
+    epochs: int
+    best_epoch: int
+    seconds: float
+    resumed: bool
+
+
+def train(
+    recipe: AnyRecipe | Path | str,
+    output: Path,
+    *,
+    settings: Mapping[str, object] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: ProgressCallback | None = None,
+) -> TrainReport:
+    """Train a recipe and write its run directory.
+
+    Checkpoints lie in the hidden folder `.<output>.partial` until the run is written, so that a
+    training that was stopped at any point can be resumed.
+
+    Args:
+        recipe: A recipe, or the file that exposes one.
+        output: The run directory to write.
+        settings: Overrides of the recipe's settings by name; text is converted.
+        seed: Overrides the setting of that name.
+        resume: Go on with an interrupted training of the same recipe and settings.
+        force: Replace what stands at `output`, and an unfinished training too.
+        progress: Is told about every batch.
+
+    Raises:
+        InputError: The recipe, its data or a setting is not usable, or `output` is not empty.
+        SetupError: A package of the extra `train` is missing.
+        CheckFailedError: The loss became infinite or NaN.
+    """
+    started = time.perf_counter()
+    output = Path(output)
+    file = recipe_file(recipe) if isinstance(recipe, Recipe) else Path(recipe)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(file)
+    overrides = dict(settings or {}) | ({} if seed is None else {"seed": seed})
+    chosen = with_overrides(recipe.settings, overrides)
+    try:
+        from toolkit.training.fitting import fit_recipe
+        from toolkit.training.writing import write_run
+    except ImportError as error:
+        raise missing_extra(error) or error from error
+
+    source = file.read_bytes()
+    state = State(
+        recipe_sha256=hashlib.sha256(source).hexdigest(), settings=msgspec.to_builtins(chosen)
+    )
+    with replacing(output, force=force) as staging:
+        folder = open_partial(output, state, resume=resume, force=force)
+        try:
+            fitted = fit_recipe(recipe, chosen, folder, progress)
+        except ToolkitError:
+            shutil.rmtree(folder)  # going on with it would end the same way
+            raise
+        record = write_run(
+            staging, recipe=recipe, settings=chosen, source=source, fitted=fitted, started=started
+        )
+    shutil.rmtree(folder)
+    return TrainReport(
+        run=output,
+        name=record.name,
+        metrics=record.metrics,
+        cross_validation=record.cross_validation,
+        epochs=record.epochs,
+        best_epoch=record.best_epoch,
+        seconds=record.seconds,
+        resumed=resume,
+    )

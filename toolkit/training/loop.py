@@ -1,0 +1,293 @@
+"""The training loop: PyTorch Lightning with its noise off and its checkpoints resumable."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import Tensor, nn
+
+from toolkit.errors import CheckFailedError
+from toolkit.evaluate.metrics import main_metric
+from toolkit.tensors import Array
+from toolkit.training.metrics import main_value
+from toolkit.training.optimizers import Schedule, make_optimizer, make_schedule
+from toolkit.training.progress import Progress, ProgressCallback
+from toolkit.training.recipe import AnyRecipe
+from toolkit.training.rows import Batch, Rows, scoring_batches, training_batches
+from toolkit.training.settings import Settings
+
+Curve = list[dict[str, float]]
+LOSS = "validation_loss"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob:
+    """One model to train: the final one, or that of a fold.
+
+    Attributes:
+        recipe: Loss, augmentation and task.
+        settings: The recipe's, with the run's overrides.
+        rows: The training rows.
+        held_out: The rows that early stopping and the choice of the best epoch look at.
+        folder: Holds the checkpoints; what lies there is resumed.
+        phase: What progress calls this model.
+        progress: Is told about every batch.
+    """
+
+    recipe: AnyRecipe
+    settings: Settings
+    rows: Rows
+    held_out: Rows
+    folder: Path
+    phase: str
+    progress: ProgressCallback | None
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """`finished.json`, which says that nothing is left to train in a folder."""
+
+    curve: Curve
+    seconds: float
+
+
+def fit(module: nn.Module, job: FitJob) -> tuple[Curve, float]:
+    """Train a module; it then holds the weights of the epoch with the lowest validation loss.
+
+    Returns:
+        The curve, one row an epoch, and the seconds that earlier sittings spent.
+
+    Raises:
+        CheckFailedError: The loss became infinite or NaN.
+        KeyboardInterrupt: The user stopped it; calling again resumes after the last whole epoch.
+    """
+    finished = job.folder / "finished.json"
+    if finished.is_file():
+        outcome = msgspec.json.decode(finished.read_bytes(), type=_Outcome)
+        earlier = outcome.seconds
+    else:
+        loop = _Loop(module, job)
+        last = job.folder / "last.ckpt"
+        trainer = _trainer(job)
+        with _quiet(), _interruptible():
+            trainer.fit(
+                loop,
+                training_batches(
+                    job.rows, batch_size=job.settings.batch_size, seed=job.settings.seed
+                ),
+                scoring_batches(job.held_out),
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        outcome, earlier = _Outcome(loop.curve, loop.seconds), loop.earlier_seconds
+        finished.write_bytes(msgspec.json.encode(outcome))
+    module.to("cpu")
+    stored = torch.load(job.folder / "best.ckpt", map_location="cpu", weights_only=True)
+    weights = stored["state_dict"].items()
+    module.load_state_dict({name.removeprefix("module."): value for name, value in weights})
+    module.eval()
+    return outcome.curve, earlier
+
+
+def predict(module: nn.Module, rows: Rows) -> Array:
+    """float32[rows, ...], the outputs of a module in eval mode."""
+    with torch.inference_mode():
+        outputs = [module(**feeds) for feeds, _targets in scoring_batches(rows)]
+    return torch.cat(outputs).numpy()
+
+
+class _Loop(pl.LightningModule):
+    """A recipe's model, loss and augmentation as Lightning wants them."""
+
+    def __init__(self, module: nn.Module, job: FitJob) -> None:
+        super().__init__()
+        self.module = module
+        self.curve: Curve = []
+        self.earlier_seconds = 0.0
+        self._started = time.perf_counter()
+        self._recipe, self._settings = job.recipe, job.settings
+        self._metric = f"validation_{main_metric(job.recipe.task)}"
+        self._schedule: Schedule | None = None
+        self._train_loss = self._train_rows = 0.0
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, in all sittings."""
+        return self.earlier_seconds + time.perf_counter() - self._started
+
+    def configure_optimizers(self) -> Any:
+        optimizer = make_optimizer(self.module, self._settings)
+        self._schedule = make_schedule(optimizer, self._settings)
+        scheduler = {"scheduler": self._schedule, "interval": "epoch", "monitor": LOSS}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Nothing: Lightning would step after the checkpoint, and resuming would lose the step."""
+
+    def on_train_epoch_start(self) -> None:
+        # Not Lightning's seed_everything, which also seeds Python's and numpy's global generators.
+        torch.manual_seed(self._settings.seed * 1_000_003 + self.current_epoch)
+        self._train_loss = self._train_rows = 0.0
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        feeds, targets = batch
+        if self._recipe.augment is not None:
+            feeds = self._recipe.augment(feeds)
+        loss = self._recipe.loss(self.module(**feeds), targets)
+        self._train_loss += float(loss.detach()) * len(targets)
+        self._train_rows += len(targets)
+        if self._settings.l1:
+            weights = (p for p in self.module.parameters() if p.ndim > 1)
+            loss = loss + self._settings.l1 * sum(weight.abs().sum() for weight in weights)
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        feeds, targets = batch
+        self._outputs.append(self.module(**feeds))
+        self._targets.append(targets)
+
+    def on_validation_epoch_end(self) -> None:
+        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
+        self._outputs, self._targets = [], []
+        value = main_value(self._recipe.task, outputs.cpu().numpy(), targets.cpu().numpy())
+        self.log(LOSS, self._recipe.loss(outputs, targets))
+        self.log(self._metric, value)
+
+    def on_train_epoch_end(self) -> None:
+        figures = self.trainer.callback_metrics
+        assert self._schedule is not None
+        row = {
+            "epoch": float(self.current_epoch + 1),
+            "learning_rate": self._schedule.optimizer.param_groups[0]["lr"],
+            "train_loss": self._train_loss / self._train_rows,
+            LOSS: float(figures[LOSS]),
+            self._metric: float(figures[self._metric]),
+        }
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(row[LOSS])):
+            raise CheckFailedError(
+                f"the loss of epoch {self.current_epoch + 1} is {row['train_loss']:g} on training "
+                f"rows and {row[LOSS]:g} on validation rows",
+                expected="finite numbers",
+                fix=f"--set learning_rate={self._settings.learning_rate / 10:g}",
+            )
+        self.curve.append(row)
+        if isinstance(self._schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self._schedule.step(row[LOSS])
+        else:
+            self._schedule.step()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["curve"], checkpoint["seconds"] = self.curve, self.seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.curve, self.earlier_seconds = checkpoint["curve"], checkpoint["seconds"]
+
+
+class _Reporter(Callback):
+    """Tells a plain function how far the training is."""
+
+    def __init__(self, job: FitJob, progress: ProgressCallback) -> None:
+        self._job, self._progress = job, progress
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ARG002  # Lightning's signature
+        batch: Any,  # noqa: ARG002  # the same
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, _Loop)
+        self._progress(
+            Progress(
+                phase=self._job.phase,
+                epoch=trainer.current_epoch + 1,
+                epochs=self._job.settings.max_epochs,
+                batch=batch_idx + 1,
+                batches=int(trainer.num_training_batches),
+                figures=pl_module.curve[-1] if pl_module.curve else {},
+            )
+        )
+
+
+def _trainer(job: FitJob) -> pl.Trainer:
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            dirpath=job.folder,
+            filename="best",
+            monitor=LOSS,
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    ]
+    if job.settings.patience:
+        callbacks.append(EarlyStopping(LOSS, patience=job.settings.patience))
+    if job.progress is not None:
+        callbacks.append(_Reporter(job, job.progress))
+    with _quiet():
+        return pl.Trainer(
+            accelerator=job.settings.accelerator,
+            devices=1,
+            max_epochs=job.settings.max_epochs,
+            gradient_clip_val=job.settings.gradient_clip or None,
+            callbacks=callbacks,
+            default_root_dir=job.folder,
+            plugins=[LightningEnvironment()],  # else it looks for a cluster and warns about it
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's banners, tips and advice on data loaders."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for advice in _ADVICE:
+                warnings.filterwarnings("ignore", message=advice)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+_ADVICE = (
+    ".*does not have many workers.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*GPU available but not used.*",
+    ".*LeafSpec.* is deprecated.*",  # Lightning 2.6 with torch 2.13; drop when the pin moves
+)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning 2.6 turns Ctrl-C into `sys.exit(1)` and ignores SIGINT from then on."""
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error

@@ -1,0 +1,80 @@
+"""The hidden folder beside a run that holds an unfinished training."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toolkit.errors import InputError
+
+STATE_FILE = "state.json"
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What an unfinished training was started with.
+
+    Attributes:
+        recipe_sha256: Digest of the recipe's source.
+        settings: All of them.
+    """
+
+    recipe_sha256: str
+    settings: dict[str, Any]
+
+
+def open_partial(output: Path, state: State, *, resume: bool, force: bool) -> Path:
+    """The folder `.<output>.partial`: a new one, or that of the training to go on with.
+
+    Args:
+        output: Where the run directory will stand.
+        state: What the training is started with.
+        resume: Go on with what is there.
+        force: Throw away what is there.
+
+    Raises:
+        InputError: An unfinished training is there and neither `resume` nor `force` was given; it
+            was started with another recipe or other settings; or there is none to resume.
+    """
+    folder = output.parent / f".{output.name}.partial"
+    if resume:
+        _check_same(folder, state)
+        return folder
+    if folder.exists() and not force:
+        raise InputError(
+            f"{folder} holds an unfinished training",
+            expected="no unfinished training of this run",
+            fix="pass --resume to go on with it, or --force to start again",
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / STATE_FILE).write_bytes(msgspec.json.encode(state))
+    return folder
+
+
+def _check_same(folder: Path, state: State) -> None:
+    try:
+        found = msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=State)
+    except OSError as error:
+        raise InputError(
+            f"there is no unfinished training at {folder}",
+            expected="one that was interrupted",
+            fix="leave out --resume",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"{folder / STATE_FILE} is damaged: {error}", fix="pass --force to start again"
+        ) from error
+    if found.recipe_sha256 != state.recipe_sha256:
+        raise InputError(
+            f"{folder} was started with another version of the recipe",
+            expected=f"sha256 {found.recipe_sha256}, found {state.recipe_sha256}",
+            fix="pass --force to start again",
+        )
+    for name, value in found.settings.items():
+        if state.settings.get(name) != value:
+            raise InputError(
+                f"setting {name!r} is {state.settings.get(name)!r}",
+                expected=f"{value!r}, with which {folder} was started",
+                fix=f"pass --set {name}={value}, or --force to start again",
+            )

@@ -1,0 +1,99 @@
+"""Encoded splits, and the order in which their rows become batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from toolkit.errors import ToolkitWarning
+from toolkit.tasks import Task
+from toolkit.tensors import Array
+from toolkit.training.data import Split
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+BUCKET_BATCHES = 50
+"""Batches whose rows are sorted by length together: little padding, still a random order."""
+SCORING_BATCH = 256
+
+
+class Rows(Dataset[Batch]):
+    """A split as tensors, encoded once by the code that encodes on the device.
+
+    Args:
+        task: Encodes the items.
+        split: Items and targets.
+    """
+
+    def __init__(self, task: Task, split: Split) -> None:
+        with warnings.catch_warnings():
+            # One warning a long text; a recipe chooses the length it trains at.
+            warnings.simplefilter("ignore", ToolkitWarning)
+            encoded = task.encode(split.items)
+        self.feeds = {name: torch.from_numpy(array) for name, array in encoded.items()}
+        self.targets = torch.from_numpy(np.ascontiguousarray(split.targets))
+        mask = encoded.get("attention_mask")
+        self.lengths: Array | None = None if mask is None else mask.sum(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        """A batch, cut to its longest text."""
+        feeds = {name: tensor[rows] for name, tensor in self.feeds.items()}
+        if self.lengths is not None:
+            longest = int(self.lengths[rows].max())
+            feeds = {name: tensor[:, :longest] for name, tensor in feeds.items()}
+        return feeds, self.targets[rows]
+
+
+class ShuffledBatches(Sampler[list[int]]):
+    """Row numbers of a training epoch's batches; texts of similar length stand together.
+
+    The order depends on the seed and the epoch only, so that a resumed training sees what an
+    uninterrupted one would have seen.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        self._count, self._lengths = len(rows), rows.lengths
+        self._batch_size, self._seed = batch_size, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return (self._count + self._batch_size - 1) // self._batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng([self._seed, self._epoch])
+        order = rng.permutation(self._count)
+        if self._lengths is not None:
+            bucket = self._batch_size * BUCKET_BATCHES
+            parts = [order[start : start + bucket] for start in range(0, self._count, bucket)]
+            sorts = [part[np.argsort(self._lengths[part], kind="stable")] for part in parts]
+            order = np.concatenate(sorts)
+        batches = _cut(order, self._batch_size)
+        for position in rng.permutation(len(batches)):
+            yield batches[position]
+
+
+def training_batches(rows: Rows, *, batch_size: int, seed: int) -> DataLoader[Batch]:
+    """Shuffled batches."""
+    return DataLoader(rows, sampler=ShuffledBatches(rows, batch_size, seed), batch_size=None)
+
+
+def scoring_batches(rows: Rows) -> DataLoader[Batch]:
+    """All rows in order, in large batches."""
+    batches: Sequence[list[int]] = _cut(np.arange(len(rows)), SCORING_BATCH)
+    return DataLoader(rows, sampler=batches, batch_size=None)
+
+
+def _cut(order: Array, size: int) -> list[list[int]]:
+    return [order[start : start + size].tolist() for start in range(0, len(order), size)]

@@ -1,0 +1,208 @@
+"""A run directory: what training wrote and exporting reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.package.integrity import file_sha256, portable
+from toolkit.tasks import TaskSpec
+from toolkit.tensors import Array, TensorSpec
+from toolkit.training.metrics import FoldScores, Scores
+from toolkit.training.preprocessing import input_specs, read_preprocessing
+from toolkit.training.recipe import load_recipe, missing_extra
+from toolkit.training.settings import with_overrides
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCHEMA_VERSION = "1"
+RUN_FILE = "run.json"
+RECIPE_FILE = "recipe.py"
+WEIGHTS_FILE = "weights.safetensors"
+PREPROCESSING = "preprocessing"
+REFERENCE_INPUTS = "reference/inputs.npz"
+REFERENCE_ITEMS = "reference/items.json"
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`run.json`.
+
+    Attributes:
+        schema_version: Of this document.
+        name: The recipe's.
+        recipe_sha256: Digest of the recipe's source.
+        seed: Repeated from the settings, where people look for it.
+        settings: All of them, as they were used.
+        task: What goes in and what the output means.
+        metrics: By split, "validation" and "test".
+        cross_validation: Where the settings asked for folds.
+        epochs: Epochs that ran.
+        best_epoch: The one whose weights were kept, from 1.
+        parameters: Learned numbers in the model.
+        rows: Size of each split.
+        seconds: Training and measuring, all sittings of an interrupted training together.
+        versions: Of Python and the packages that training used.
+        files: SHA-256 of every other file, by relative POSIX path.
+    """
+
+    schema_version: str
+    name: str
+    recipe_sha256: str
+    seed: int
+    settings: dict[str, Any]
+    task: TaskSpec
+    metrics: dict[str, Scores]
+    cross_validation: FoldScores | None
+    epochs: int
+    best_epoch: int
+    parameters: int
+    rows: dict[str, int]
+    seconds: float
+    versions: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An opened run directory, every file of it checked.
+
+    Attributes:
+        path: The directory.
+        record: What `run.json` says.
+    """
+
+    path: Path
+    record: RunRecord
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.record.name
+
+    @property
+    def task(self) -> TaskSpec:
+        """What goes in and what the output means."""
+        return self.record.task
+
+    @property
+    def metrics(self) -> Mapping[str, Scores]:
+        """Scores by split: "validation" and "test"."""
+        return self.record.metrics
+
+    @property
+    def recipe_sha256(self) -> str:
+        """Digest of the recipe's source."""
+        return self.record.recipe_sha256
+
+    @property
+    def preprocessing(self) -> Path | None:
+        """The folder of `tokenizer.json` or `features.json`; none for images."""
+        folder = self.path / PREPROCESSING
+        return folder if any(f.startswith(f"{PREPROCESSING}/") for f in self.record.files) else None
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's inputs, with symbolic dimensions."""
+        return input_specs(self.task, read_preprocessing(self.task, self.path / PREPROCESSING))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names for the tensors that the module returns: one."""
+        return (self.task.output,)
+
+    @property
+    def dynamic_dimensions(self) -> dict[str, dict[int, str]]:
+        """{input: {axis: name}} of every symbolic dimension."""
+        return {
+            spec.name: {axis: d for axis, d in enumerate(spec.shape) if isinstance(d, str)}
+            for spec in self.inputs
+        }
+
+    @property
+    def reference_feeds(self) -> dict[str, Array]:
+        """Test rows as the graph takes them."""
+        with np.load(self.path / REFERENCE_INPUTS, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    @property
+    def reference_items(self) -> list[Any]:
+        """The same rows as texts, as {column: value}, or as uint8 arrays for images."""
+        items = msgspec.json.decode((self.path / REFERENCE_ITEMS).read_bytes(), type=list[Any])
+        return [np.array(item, np.uint8) for item in items] if self.task.image else items
+
+    def module(self) -> nn.Module:
+        """The model in eval mode, with the run's weights.
+
+        It is built by the run's copy of the recipe, which is Python code: call this for runs that
+        you trust.
+
+        Raises:
+            InputError: The copied recipe fails, or its model does not take the weights.
+            SetupError: torch or safetensors is not installed.
+        """
+        recipe = load_recipe(self.path / RECIPE_FILE)
+        settings = with_overrides(recipe.settings, self.record.settings)
+        preprocessing = read_preprocessing(self.task, self.path / PREPROCESSING)
+        try:
+            from safetensors.torch import load_model
+        except ImportError as error:
+            raise missing_extra(error) or error from error
+        module = recipe.build(settings, preprocessing)
+        weights = self.path / WEIGHTS_FILE
+        try:
+            load_model(module, weights)
+        except RuntimeError as error:  # torch's, for other names and shapes
+            raise InputError(
+                f"{weights} does not fit the model that {self.path / RECIPE_FILE} builds: {error}"
+            ) from error
+        return module.eval()
+
+
+def open_run(path: Path) -> Run:
+    """A run directory, with every file checked against its recorded hash.
+
+    Raises:
+        InputError: No run directory, or a file of it is missing or damaged; it is named.
+    """
+    file = Path(path) / RUN_FILE
+    try:
+        record = msgspec.json.decode(file.read_bytes(), type=RunRecord)
+    except OSError as error:
+        raise InputError(
+            f"{path} is no run directory: {RUN_FILE} cannot be read: {error.strerror}",
+            expected="a directory that toolkit train wrote",
+            fix=f"toolkit train RECIPE -o {path}",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"{file} is damaged: {error}", fix=f"toolkit train RECIPE -o {path}"
+        ) from error
+    if record.schema_version != SCHEMA_VERSION:
+        raise InputError(
+            f"{file} has schema version {record.schema_version}",
+            expected=SCHEMA_VERSION,
+            fix="use the version of the toolkit that wrote it",
+        )
+    for name, digest in record.files.items():
+        _check(Path(path) / portable(name, named_in=file), digest)
+    return Run(path=Path(path), record=record)
+
+
+def _check(file: Path, digest: str) -> None:
+    try:
+        found = file_sha256(file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    if found != digest:
+        raise InputError(
+            f"{file} is damaged: its content is not what was written",
+            expected=f"sha256 {digest}, found {found}",
+            fix="copy the run again, or train it again with toolkit train",
+        )
