@@ -1,6 +1,6 @@
 """One call from a package, or a bare `.onnx` file, to answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.errors import InputError
@@ -57,7 +57,18 @@ class Model:
         return self.task.decode(self.session.run(self.task.encode([items])))[0]
 
     def batch(self, items: Iterable[Item], *, batch_size: int = BATCH_SIZE) -> list[Result]:
-        """Results in the order of the items.
+        """Results in the order of the items; see `batches`."""
+        listed = list(items)
+        results: list[Result] = [{}] * len(listed)
+        for positions, outputs in self.batches(listed, batch_size=batch_size):
+            for position, result in zip(positions, self.task.decode(outputs), strict=True):
+                results[position] = result
+        return results
+
+    def batches(
+        self, items: Sequence[Item], *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[list[int], dict[str, Array]]]:
+        """Positions and raw outputs, a batch at a time.
 
         Texts of similar length share a batch, since the longest one sets the padding.
 
@@ -68,13 +79,12 @@ class Model:
         Raises:
             InputError: An item does not fit the model.
         """
-        listed = list(items)
-        results: list[Result] = [{}] * len(listed)
-        for positions in _batches(listed, batch_size):
-            outputs = self.outputs([listed[i] for i in positions])
-            for position, result in zip(positions, self.task.decode(outputs), strict=True):
-                results[position] = result
-        return results
+        order = list(range(len(items)))
+        if items and all(isinstance(item, str) for item in items):
+            order.sort(key=lambda i: len(items[i]))
+        for start in range(0, len(order), batch_size):
+            positions = order[start : start + batch_size]
+            yield positions, self.outputs([items[i] for i in positions])
 
     def outputs(self, items: Sequence[Item]) -> dict[str, Array]:
         """Raw outputs by name for one batch of items."""
@@ -128,11 +138,3 @@ def load_variant(package: ModelPackage, variant: Variant, options: SessionOption
     session = open_session(package.verified(variant), options, config=variant.session_options)
     task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
     return Model(package.path, variant.name, session, task)
-
-
-def _batches(items: Sequence[Item], batch_size: int) -> Iterable[list[int]]:
-    """Positions of the items of each batch; texts of similar length come together."""
-    order = list(range(len(items)))
-    if items and all(isinstance(item, str) for item in items):
-        order.sort(key=lambda i: len(items[i]))
-    return (order[i : i + batch_size] for i in range(0, len(order), batch_size))

@@ -9,6 +9,7 @@ import typer
 from toolkit.runtime.providers import Provider
 
 if TYPE_CHECKING:
+    from toolkit.evaluate.samples import SampleOptions
     from toolkit.runtime import SessionOptions
 
 PackageArgument = Annotated[
@@ -75,6 +76,26 @@ ForceOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More detail on stderr.")]
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", help="Labeled data: .csv, .jsonl (also .gz) or .npz."),
+]
+TextColumnOption = Annotated[
+    str, typer.Option("--text-column", help="The column of the text; found by name when not given.")
+]
+LabelColumnOption = Annotated[
+    str,
+    typer.Option("--label-column", help="The column of the label; found by name when not given."),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help="Keep rows whose column has this value, such as split=test; may be repeated.",
+        metavar="COLUMN=VALUE",
+        show_default=False,
+    ),
+]
 
 
 def session_options(
@@ -131,3 +152,16 @@ def shape_sizes(typed: Sequence[str] | None) -> dict[str, int]:
             )
         sizes[name] = int(value)
     return sizes
+
+
+def sample_options(
+    *, text_column: str, label_column: str, where: Sequence[str] | None
+) -> "SampleOptions":
+    """How to read a data file, from what was typed."""
+    from toolkit.evaluate.samples import SampleOptions
+
+    return SampleOptions(
+        text_column=text_column,
+        label_column=label_column,
+        where=pairs(where, option="--where"),
+    )

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from toolkit.errors import InputError, ToolkitError
+from toolkit.progress import Progress, silent
+
 SCHEMA_VERSION = "1"
 
 
@@ -52,3 +55,44 @@ def show_table(
 def say(text: str) -> None:
     """Print a line on stderr: progress, or something that the user may want to know."""
     sys.stderr.write(text + "\n")
+
+
+def show_text(text: str) -> None:
+    """Print a result on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def progress(*, quiet: bool) -> Progress:
+    """What a step shall call with each thing that begins: a line on stderr."""
+    return silent if quiet else lambda line: say(f"  {line}")
+
+
+def show_error(error: ToolkitError) -> int:
+    """Print a failure on stderr: what happened, what was expected, what to do next.
+
+    Returns:
+        The exit code.
+    """
+    say(f"error: {error.problem}")
+    if error.expected:
+        say(f"  expected: {error.expected}")
+    if error.fix:
+        say(f"  try: {error.fix}")
+    return error.exit_code
+
+
+def show_os_error(error: OSError) -> int:
+    """Print a failure of the file system, such as a full disk; see `show_error`."""
+    place = f" {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    return show_error(
+        InputError(
+            f"the file system refused{place}: {reason}",
+            expected="room and permission to write; nothing was changed",
+        )
+    )
+
+
+def number(value: float | None, form: str) -> str:
+    """A number as a cell, or an empty one."""
+    return "" if value is None else format(value, form)

@@ -138,7 +138,7 @@ def read_rows(file: Path, raw: bytes | None = None) -> Iterator[Row]:
         raise InputError(f"{file} is not UTF-8: {error}") from error
     kind = suffixes[-1] if suffixes else ""
     if kind == ".csv":
-        return _csv_rows(file, text)
+        return csv_rows(file, text)
     if kind in {".jsonl", ".ndjson"}:
         return _json_rows(file, text)
     raise InputError(
@@ -154,7 +154,16 @@ def _read(file: Path) -> bytes:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[Row]:
+def csv_rows(file: Path, text: str) -> Iterator[Row]:
+    """The rows of CSV text with a head.
+
+    Args:
+        file: Where the text came from, for messages.
+        text: The text.
+
+    Raises:
+        InputError: A line does not fit the head.
+    """
     csv.field_size_limit(sys.maxsize >> 1 if sys.platform != "win32" else 2**31 - 1)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:

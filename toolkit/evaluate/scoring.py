@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
@@ -38,6 +40,10 @@ class EvaluateReport:
     n: int
     groups: Mapping[str, "GroupReport"]
     data_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return dict(msgspec.to_builtins(self))
 
 
 @dataclass(frozen=True, kw_only=True)

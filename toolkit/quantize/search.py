@@ -4,7 +4,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from toolkit.errors import CheckFailedError, InputError
@@ -87,7 +89,6 @@ class QuantizeReport:
         package: The package.
         parent: The variant that the candidates were made from, with its size and metric.
         chosen: Name of the variant that was added.
-        preferred: Whether it now comes first in the package.
         candidates: Everything tried.
         limits: What they were held to.
         n: Samples.
@@ -97,11 +98,22 @@ class QuantizeReport:
     package: Path
     parent: Candidate
     chosen: str
-    preferred: bool
     candidates: tuple[Candidate, ...]
     limits: Limits
     n: int
     data_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "package": str(self.package),
+            "chosen": self.chosen or None,
+            "parent": msgspec.to_builtins(self.parent),
+            "candidates": msgspec.to_builtins(self.candidates),
+            "limits": msgspec.to_builtins(self.limits),
+            "n": self.n,
+            "data_sha256": self.data_sha256,
+        }
 
 
 def quantize(
@@ -282,7 +294,6 @@ class _Search:
                 metric=self.metric,
             ),
             chosen="",
-            preferred=False,
             candidates=tuple(candidates),
             limits=self.limits,
             n=len(self.samples),
@@ -298,7 +309,7 @@ class _Search:
         beaten = [replace(c, why=c.why or f"{best.method} is better") for c in others]
         self._publish(kept, force=force)
         ordered = sorted([kept, *beaten], key=lambda c: [*self.files, c.method].index(c.method))
-        return replace(report, chosen=self.name, preferred=True, candidates=tuple(ordered))
+        return replace(report, chosen=self.name, candidates=tuple(ordered))
 
     def _publish(self, best: Candidate, *, force: bool) -> None:
         self.progress(f"adding {best.method} as {self.name}")

@@ -1,0 +1,224 @@
+"""What `toolkit infer` does: read what was asked, run it, and say where it ran."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.inference import Model, load
+from toolkit.inputs import file_items, read_feed, typed_items, write_file, write_outputs
+from toolkit.runtime import SessionOptions
+from toolkit.tasks import Item, Result
+from toolkit.tensors import Array
+
+SHOWN = 12
+"""Elements of a tensor that the terminal shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What to run: exactly one of these.
+
+    Attributes:
+        texts: Arguments, read by task.
+        lines: A file of one text a line.
+        jsonl: A file of one JSON text or row a line.
+        csv: A file of rows with a head.
+        tensors: A file an input.
+    """
+
+    texts: tuple[str, ...] = ()
+    lines: Path | None = None
+    jsonl: Path | None = None
+    csv: Path | None = None
+    tensors: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferReport:
+    """Answers, and where they were computed.
+
+    Attributes:
+        variant: The variant that ran; empty for a bare file.
+        provider: The execution provider.
+        placement: Graph nodes by ONNX Runtime's provider name.
+        results: One entry an item, in order.
+        items: What was asked, for people; empty for tensors.
+    """
+
+    variant: str
+    provider: str
+    placement: Mapping[str, int]
+    results: tuple[Result, ...]
+    items: tuple[Item, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {
+            "variant": self.variant,
+            "provider": self.provider,
+            "placement": self.placement,
+            "results": self.results,
+        }
+
+    def as_text(self) -> str:
+        """One line a result."""
+        several = len(self.results) > 1
+        lines = []
+        for position, result in enumerate(self.results):
+            line = _line(result)
+            lines.append(f"{line}  {_short(self.items[position])}" if several else line)
+        return "\n".join(lines)
+
+
+def infer(
+    source: str | Path,
+    *,
+    asked: Asked,
+    variant: str | None = None,
+    options: SessionOptions | None = None,
+    batch_size: int = 32,
+    allow_non_finite: bool = False,
+    output: Path | None = None,
+    force: bool = False,
+) -> InferReport:
+    """Run a package or a bare `.onnx` file.
+
+    Args:
+        source: The package or file.
+        asked: What to run.
+        variant: The package's variant; the preferred one when not given.
+        options: Provider, threads and the like.
+        batch_size: Most items in one run.
+        allow_non_finite: Let NaN and infinities into the model.
+        output: .npz for the raw output tensors, .jsonl for one result a line.
+        force: Replace `output`.
+
+    Raises:
+        InputError: Nothing or more than one thing was asked, or it does not fit the model.
+        SetupError: The provider cannot run here.
+    """
+    if output is not None:
+        _check_output(output, force=force)
+    model = load(source, variant=variant, options=options)
+    items: list[Item] = []
+    if asked.tensors:
+        _check_one(asked)
+        outputs = model.run(_feeds(model, asked.tensors), allow_non_finite=allow_non_finite)
+        results = model.task.decode(outputs)
+    else:
+        items = _items(model, asked)
+        results, outputs = _run(model, items, batch_size, keep=output is not None)
+    if output is not None and output.suffix == ".npz":
+        write_outputs(output, outputs)
+    elif output is not None:
+        write_file(output, b"".join(msgspec.json.encode(result) + b"\n" for result in results))
+    return InferReport(
+        variant=model.variant,
+        provider=model.provider.value,
+        placement=model.placement,
+        results=tuple(results),
+        items=tuple(items),
+    )
+
+
+def _check_output(output: Path, *, force: bool) -> None:
+    if output.suffix not in {".npz", ".jsonl"}:
+        raise InputError(
+            f"{output} has the ending {output.suffix or 'nothing'}",
+            expected=".npz for raw tensors, .jsonl for results",
+        )
+    if output.exists() and not force:
+        raise InputError(f"{output} exists", fix="pass --force to replace it, or another -o")
+
+
+def _check_one(asked: Asked) -> None:
+    given = [
+        name
+        for name, value in (
+            ("texts", asked.texts),
+            ("--lines", asked.lines),
+            ("--jsonl", asked.jsonl),
+            ("--csv", asked.csv),
+            ("--input", asked.tensors),
+        )
+        if value
+    ]
+    if len(given) != 1:
+        raise InputError(
+            f"{' and '.join(given)} were given" if given else "there is nothing to run",
+            expected="texts, or one of --lines, --jsonl, --csv and --input",
+            fix='toolkit infer PKG "a gorgeous, witty film"',
+        )
+
+
+def _items(model: Model, asked: Asked) -> list[Item]:
+    _check_one(asked)
+    task = model.task.specification
+    if asked.texts:
+        items = typed_items(asked.texts, task)
+    else:
+        files = (("lines", asked.lines), ("jsonl", asked.jsonl), ("csv", asked.csv))
+        kind, file = next((kind, file) for kind, file in files if file is not None)
+        items = file_items(file, kind, task)
+    if not items:
+        raise InputError("there is nothing to run: the file is empty", expected="one item or more")
+    return items
+
+
+def _feeds(model: Model, files: Mapping[str, Path]) -> dict[str, Array]:
+    specs = {spec.name: spec for spec in model.inputs}
+    for name in files:
+        if name not in specs:
+            raise InputError(
+                f"there is no input named {name!r}",
+                expected=", ".join(f"{spec.name}: {spec}" for spec in model.inputs),
+                fix=f"toolkit inspect {model.source}        (prints the input specification)",
+            )
+    return {name: read_feed(file, specs[name]) for name, file in files.items()}
+
+
+def _run(
+    model: Model, items: list[Item], batch_size: int, *, keep: bool
+) -> tuple[list[Result], dict[str, Array]]:
+    """Results in order, and the raw outputs in order when they shall be kept."""
+    results: list[Result] = [{}] * len(items)
+    parts: list[tuple[list[int], dict[str, Array]]] = []
+    for positions, outputs in model.batches(items, batch_size=batch_size):
+        for position, result in zip(positions, model.task.decode(outputs), strict=True):
+            results[position] = result
+        if keep:
+            parts.append((positions, outputs))
+    if not parts:
+        return results, {}
+    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
+    names = parts[0][1]
+    return results, {n: np.concatenate([out[n] for _, out in parts])[order] for n in names}
+
+
+def _line(result: Result) -> str:
+    if "label" in result:
+        return f"{result['label']}  {result['score']:.4f}"
+    if "value" in result:
+        return f"{result['value']:.6g}"
+    return "\n".join(_tensor_line(name, value) for name, value in result["outputs"].items())
+
+
+def _tensor_line(name: str, value: Mapping[str, Any]) -> str:
+    shape = ", ".join(map(str, value["shape"]))
+    head = f"{name}  {value['dtype']}[{shape}]"
+    if "data" not in value:
+        return f"{head}  (write it with -o out.npz)"
+    flat = np.asarray(value["data"], dtype=object).reshape(-1)
+    shown = " ".join(f"{x:.6g}" if isinstance(x, float) else str(x) for x in flat[:SHOWN])
+    return f"{head}  {shown}{' ...' if flat.size > SHOWN else ''}"
+
+
+def _short(item: Item) -> str:
+    text = item if isinstance(item, str) else msgspec.json.encode(item, enc_hook=str).decode()
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 80 else f"{flat[:77]}..."

@@ -1,0 +1,92 @@
+"""`toolkit infer`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli import output
+from toolkit.cli.options import (
+    AllowFallbackOption,
+    ForceOption,
+    JsonOption,
+    OutputOption,
+    ProviderOption,
+    ProviderOptionOption,
+    SourceArgument,
+    ThreadsOption,
+    VariantOption,
+    pairs,
+    session_options,
+)
+from toolkit.runtime.providers import Provider
+
+
+def infer(
+    source: SourceArgument,
+    items: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Texts, rows as JSON objects, or image files, by task; - reads lines of stdin.",
+            metavar="[TEXT...]",
+            show_default=False,
+        ),
+    ] = None,
+    lines: Annotated[
+        Path | None, typer.Option("--lines", help="One text a line; - is stdin.")
+    ] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option("--jsonl", help="One JSON text or row a line; - is stdin.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="One row a line, with a head; - is stdin.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="A tensor from a .npy, .npz, .json, .png or .jpg file; once an input.",
+            metavar="NAME=FILE",
+        ),
+    ] = None,
+    allow_non_finite: Annotated[
+        bool, typer.Option("--allow-non-finite", help="Let NaN and infinities into the model.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most items in one run.")] = 32,
+    target: OutputOption = None,
+    force: ForceOption = False,
+    variant: VariantOption = None,
+    provider: ProviderOption = Provider.CPU,
+    provider_option: ProviderOptionOption = None,
+    allow_fallback: AllowFallbackOption = False,
+    threads: ThreadsOption = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Run a package, or a bare .onnx file, on text or tensors."""
+    from toolkit import answering
+
+    report = answering.infer(
+        source,
+        variant=variant,
+        options=session_options(
+            provider=provider,
+            provider_option=provider_option,
+            allow_fallback=allow_fallback,
+            threads=threads,
+        ),
+        asked=answering.Asked(
+            texts=tuple(items or ()),
+            lines=lines,
+            jsonl=jsonl,
+            csv=csv,
+            tensors={name: Path(file) for name, file in pairs(inputs, option="--input").items()},
+        ),
+        batch_size=batch_size,
+        allow_non_finite=allow_non_finite,
+        output=target,
+        force=force,
+    )
+    if json_output:
+        output.show_json(report.as_json())
+    elif target is None:
+        output.show_text(report.as_text())

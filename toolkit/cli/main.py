@@ -1,0 +1,94 @@
+"""The program `toolkit`: its commands, and how failures end it."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from toolkit import __version__
+from toolkit.cli import output
+from toolkit.cli.doctor import doctor
+from toolkit.cli.evaluate import evaluate
+from toolkit.cli.export import export
+from toolkit.cli.infer import infer
+from toolkit.cli.inspect import inspect
+from toolkit.cli.profile import profile
+from toolkit.cli.quantize import quantize
+from toolkit.cli.train import train
+from toolkit.cli.validate import validate
+from toolkit.errors import ToolkitError, ToolkitWarning
+
+app = typer.Typer(
+    name="toolkit",
+    help="From a PyTorch model to a verified, quantized ONNX model package, and onto the device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich costs more than the rest of `toolkit --help`
+)
+for command in (
+    train,
+    export,
+    quantize,
+    validate,
+    evaluate,
+    infer,
+    profile,
+    inspect,
+    doctor,
+):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        output.show_text(f"toolkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What was typed after `toolkit`; the process's own when not given.
+
+    Returns:
+        The exit code: 0 done, 2 typed wrongly, 3 the input is not usable, 4 this machine lacks
+        something, 5 a limit was missed, 130 interrupted. A bug of ours raises, which ends the
+        process with 1.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ToolkitWarning)
+        try:
+            app(args=None if arguments is None else [*arguments], prog_name="toolkit")
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+            if code == 130:
+                output.say("interrupted: nothing was changed")
+            return code
+        except ToolkitError as error:
+            return output.show_error(error)
+        except OSError as error:
+            return output.show_os_error(error)
+    return 0
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    output.say(f"warning: {message}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

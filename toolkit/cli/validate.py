@@ -1,0 +1,78 @@
+"""`toolkit validate`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.cli import output
+from toolkit.cli.options import (
+    AllowFallbackOption,
+    JsonOption,
+    LabelColumnOption,
+    ProviderOption,
+    ProviderOptionOption,
+    QuietOption,
+    SourceArgument,
+    TextColumnOption,
+    ThreadsOption,
+    VariantOption,
+    WhereOption,
+    sample_options,
+    session_options,
+)
+from toolkit.errors import CheckFailedError
+from toolkit.runtime.providers import Provider
+
+
+def validate(
+    source: SourceArgument,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Labeled data: .csv, .jsonl (also .gz) or .npz.")
+    ] = None,
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    where: WhereOption = None,
+    variant: VariantOption = None,
+    provider: ProviderOption = Provider.CPU,
+    provider_option: ProviderOptionOption = None,
+    allow_fallback: AllowFallbackOption = False,
+    threads: ThreadsOption = 0,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make every check again, on this machine, without torch."""
+    from toolkit.evaluate import validation
+
+    report = validation.validate(
+        source,
+        data=data,
+        variant=variant,
+        reading=sample_options(text_column=text_column, label_column=label_column, where=where),
+        options=session_options(
+            provider=provider,
+            provider_option=provider_option,
+            allow_fallback=allow_fallback,
+            threads=threads,
+        ),
+        progress=output.progress(quiet=quiet),
+    )
+    if json_output:
+        output.show_json(asdict(report))
+    else:
+        output.show_table(
+            "",
+            ["check", "variant", "passed", "value", "limit", ""],
+            [
+                [c.name, c.variant, "yes" if c.passed else "NO", f"{c.value:.4g}"]
+                + [f"{c.limit:.4g}", c.detail]
+                for c in report.checks
+            ],
+        )
+    missed = [f"{c.name} {c.variant}".strip() for c in report.checks if not c.passed]
+    if missed:
+        raise CheckFailedError(
+            f"{len(missed)} of {len(report.checks)} checks failed: {', '.join(missed)}",
+            expected="every value within its limit",
+        )

@@ -1,0 +1,206 @@
+"""What a user types or names, as items and feeds."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.errors import InputError, SetupError
+from toolkit.tasks import Item, TaskSpec
+from toolkit.tensors import Array, TensorSpec, describe
+
+STDIN = "-"
+
+
+def typed_items(texts: Sequence[str], task: TaskSpec) -> list[Item]:
+    """Items from arguments: texts, rows as JSON objects, or image files; `-` is a line of stdin.
+
+    Raises:
+        InputError: A row is no JSON object.
+    """
+    listed: list[str] = []
+    for text in texts:
+        listed.extend(stdin_lines() if text == STDIN else [text])
+    if task.name.startswith("tabular-"):
+        return [_row(text, f"row {i}") for i, text in enumerate(listed, start=1)]
+    return [*listed]
+
+
+def file_items(file: Path, kind: str, task: TaskSpec) -> list[Item]:
+    """Items from a file of lines, of JSON lines, or of comma-separated rows; `-` is stdin.
+
+    Args:
+        file: The file.
+        kind: "lines", "jsonl" or "csv".
+        task: What the model is for.
+
+    Raises:
+        InputError: The file cannot be read, or a line does not fit; its number is named.
+    """
+    if kind == "csv":
+        from toolkit.evaluate.samples import csv_rows
+
+        rows: list[Any] = list(csv_rows(file, read_text(file)))
+    else:
+        lines = read_text(file).splitlines()
+        if kind == "lines":
+            return [*_non_empty(file, lines)]
+        rows = [_json(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if task.text is None:
+        return rows
+    return [_text(row, f"{file}, entry {n}") for n, row in enumerate(rows, start=1)]
+
+
+def _non_empty(file: Path, lines: Sequence[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise InputError(f"{file}, line {number} is empty", expected="one text a line")
+        yield line
+
+
+def read_text(file: Path) -> str:
+    """A UTF-8 file's text, or stdin's for `-`.
+
+    Raises:
+        InputError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == STDIN else file.read_bytes()
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: {error}", expected="UTF-8 text") from error
+
+
+def stdin_lines() -> list[str]:
+    """The lines of stdin.
+
+    Raises:
+        InputError: There is none, or stdin is not UTF-8.
+    """
+    lines = [line for line in read_text(Path(STDIN)).splitlines() if line.strip()]
+    if not lines:
+        raise InputError("stdin is empty", expected="one item a line")
+    return lines
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is no JSON: {error}") from error
+
+
+def _row(text: str, where: str) -> Any:
+    value = _json(text, where)
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is {text}", expected='an object such as {"column": 1.5}')
+    return value
+
+
+def _text(row: Any, where: str) -> str:
+    value = row.get("text") if isinstance(row, Mapping) else row
+    if not isinstance(value, str):
+        raise InputError(f"{where} is {row!r}", expected='a string, or an object with "text"')
+    return value
+
+
+def read_feed(file: Path, spec: TensorSpec) -> Array:
+    """A tensor from a .npy, .npz, .json or image file.
+
+    JSON has no dtypes, so its numbers take the input's; so do an image's 0 to 255, in the layout
+    that the input's rank and sizes allow. Other files must have the right dtype.
+
+    Args:
+        file: The file; an .npz holds one array, or one of the input's name.
+        spec: The input.
+
+    Raises:
+        InputError: The file is missing, broken, or does not fit.
+        SetupError: An image, and Pillow is not installed.
+    """
+    kind = file.suffix.lower()
+    try:
+        if kind == ".npy":
+            return np.asarray(np.load(file, allow_pickle=False))
+        if kind == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                return np.asarray(_one_of(arrays, file, spec))
+        if kind == ".json":
+            return _array_of(json.loads(file.read_bytes()), file, spec)
+        if kind in {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}:
+            return _image(file, spec)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{file} is damaged, or no {kind} file: {error}") from error
+    raise InputError(
+        f"{file} is of no format that is known here",
+        expected=".npy, .npz, .json, .png or .jpg",
+    )
+
+
+def _one_of(arrays: Any, file: Path, spec: TensorSpec) -> Array:
+    names = arrays.files
+    if spec.name in names:
+        return np.asarray(arrays[spec.name])
+    if len(names) == 1:
+        return np.asarray(arrays[names[0]])
+    raise InputError(f"{file} has no array {spec.name!r}", expected=f"one of {', '.join(names)}")
+
+
+def _array_of(value: Any, file: Path, spec: TensorSpec) -> Array:
+    dtype = object if spec.dtype == "string" else np.dtype(spec.dtype)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "OUS" and np.issubdtype(dtype, np.integer):
+            exact = array.astype(dtype)
+            if not np.array_equal(exact, array):
+                raise InputError(f"{file} holds numbers that are no {spec.dtype}")
+            return exact
+        return np.asarray(value, dtype=dtype)
+    except (TypeError, OverflowError) as error:
+        raise InputError(f"{file} is no {spec}: {error}") from error
+
+
+def _image(file: Path, spec: TensorSpec) -> Array:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise SetupError(
+            "Pillow, which reads images, is not installed",
+            fix="pip install onnx-edge-toolkit[image]",
+        ) from error
+    channels = {spec.shape[1], spec.shape[-1]} if len(spec.shape) == 4 else {1}
+    with Image.open(file) as image:
+        pixels = np.asarray(image.convert("RGB" if 3 in channels else "L"))
+    if len(spec.shape) == 4:
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        pixels = pixels[None] if spec.shape[-1] in {1, 3} else pixels.transpose(2, 0, 1)[None]
+    elif len(spec.shape) == 3:
+        pixels = pixels[None]
+    if spec.dtype == "string":
+        raise InputError(f"{file} is {describe(pixels)}", expected=str(spec))
+    return pixels.astype(spec.dtype)
+
+
+def write_outputs(file: Path, outputs: Mapping[str, Array]) -> None:
+    """Write raw outputs by name as .npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(outputs))
+    write_file(file, buffer.getvalue())
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    temporary = file.with_name(f".{file.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
