@@ -9,6 +9,7 @@ import typer
 
 from toolkit import __version__
 from toolkit.cli import output
+from toolkit.cli.demo import demo
 from toolkit.cli.doctor import doctor
 from toolkit.cli.evaluate import evaluate
 from toolkit.cli.export import export
@@ -37,6 +38,7 @@ for command in (
     profile,
     inspect,
     doctor,
+    demo,
 ):
     app.command()(command)
 
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     output.say(f"warning: {message}")
 
 

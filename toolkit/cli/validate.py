@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,15 @@ from toolkit.cli.options import (
 )
 from toolkit.errors import CheckFailedError
 from toolkit.runtime.providers import Provider
+
+if TYPE_CHECKING:
+    from toolkit.evaluate.validation import Check
+
+
+def _row(check: "Check") -> list[str]:
+    passed = "yes" if check.passed else "NO"
+    value, limit = f"{check.value:.4g}", f"{check.limit:.4g}"
+    return [check.name, check.variant, passed, value, limit, check.detail]
 
 
 def validate(
@@ -64,11 +73,7 @@ def validate(
         output.show_table(
             "",
             ["check", "variant", "passed", "value", "limit", ""],
-            [
-                [c.name, c.variant, "yes" if c.passed else "NO", f"{c.value:.4g}"]
-                + [f"{c.limit:.4g}", c.detail]
-                for c in report.checks
-            ],
+            [_row(check) for check in report.checks],
         )
     missed = [f"{c.name} {c.variant}".strip() for c in report.checks if not c.passed]
     if missed:

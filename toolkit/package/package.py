@@ -25,6 +25,14 @@ MANIFEST = "manifest.json"
 COMPONENT_FILE = "component.json"
 SUFFIX = ".ortpackage"
 
+_FORBIDDEN = {
+    "session.enable_profiling",
+    "session.optimized_model_filepath",
+    "session.debug_layout_transformation",
+    "session.collect_node_memory_stats_to_file",
+}
+"""Session options that write files where they like; ONNX Runtime 1.29 takes them in silence."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -90,7 +98,13 @@ class ModelPackage:
             )
         component_directory = path / portable(folder, named_in=path / MANIFEST)
         component = read_document(component_directory / COMPONENT_FILE, Component)
-        for entry in component.variants.values():
+        for name, entry in component.variants.items():
+            forbidden = _FORBIDDEN & entry.executor_info.ort.session_options.keys()
+            if forbidden:
+                raise InputError(
+                    f"variant {name!r} sets {', '.join(sorted(forbidden))}",
+                    expected="no session option that makes ONNX Runtime write files",
+                )
             portable(entry.variant_directory, named_in=component_directory / COMPONENT_FILE)
             portable(
                 entry.executor_info.ort.model_file, named_in=component_directory / COMPONENT_FILE

@@ -11,7 +11,6 @@ import numpy as np
 
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.evaluate.agreement import agreement, batch_invariance
-from toolkit.evaluate.latency import PairedLatency, paired_latency
 from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
@@ -20,6 +19,7 @@ from toolkit.evaluate.validation import reference_feeds
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
+from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.progress import Progress, silent
 from toolkit.quantize.methods import METHODS, Method, QuantizerError
 from toolkit.runtime import SessionOptions, open_session
@@ -55,8 +55,10 @@ class Candidate:
         variant: The variant's name when it is kept.
         method: How it was made.
         size_bytes: Size of the model file.
-        latency_ms: Median for one sample, beside the parent's in one interleaved run.
-        latency_ratio: Median ratio to the parent, and its 95 % interval.
+        latency_ms: Median for one sample, in runs interleaved with the parent's.
+        parent_latency_ms: The parent's median in those runs.
+        latency_ratio: Median ratio to the parent.
+        latency_ratio_95: Its 95 % interval.
         metric: The main metric; none without labels.
         drop: How far it is below the parent's; none without labels.
         agreement: Share of samples with the parent's label.
@@ -70,6 +72,7 @@ class Candidate:
     method: str
     size_bytes: int = 0
     latency_ms: float | None = None
+    parent_latency_ms: float | None = None
     latency_ratio: float | None = None
     latency_ratio_95: tuple[float, float] | None = None
     metric: Estimate | None = None
@@ -242,6 +245,7 @@ class _Search:
             blank,
             size_bytes=target.stat().st_size,
             latency_ms=latency.candidate_ms,
+            parent_latency_ms=latency.reference_ms,
             latency_ratio=latency.ratio,
             latency_ratio_95=latency.ratio_95,
             metric=metric,
@@ -309,7 +313,8 @@ class _Search:
         beaten = [replace(c, why=c.why or f"{best.method} is better") for c in others]
         self._publish(kept, force=force)
         ordered = sorted([kept, *beaten], key=lambda c: [*self.files, c.method].index(c.method))
-        return replace(report, chosen=self.name, candidates=tuple(ordered))
+        parent = replace(report.parent, latency_ms=best.parent_latency_ms)
+        return replace(report, parent=parent, chosen=self.name, candidates=tuple(ordered))
 
     def _publish(self, best: Candidate, *, force: bool) -> None:
         self.progress(f"adding {best.method} as {self.name}")

@@ -43,8 +43,24 @@ class TextEncoder:
         for position, encoding in enumerate(encodings):
             if encoding.overflowing:
                 self._warn_truncated(position, len(texts[position]))
-        return {
+        feeds = {
             name: np.array([_FIELDS[name](encoding) for encoding in encodings], dtype)
+            for name, dtype in self._dtypes.items()
+        }
+        if not encodings[0].ids:  # padding gives all of a batch one length
+            return self._without_tokens(len(encodings))
+        return feeds
+
+    def _without_tokens(self, batch: int) -> dict[str, Array]:
+        """One token of padding a text: no graph takes a sequence of length 0."""
+        warnings.warn(
+            "the tokenizer leaves nothing of the text: no token of it is known to the model",
+            ToolkitWarning,
+            stacklevel=4,
+        )
+        fill = {"input_ids": self._specification.pad_id}
+        return {
+            name: np.full((batch, 1), fill.get(name, 0), dtype)
             for name, dtype in self._dtypes.items()
         }
 

@@ -1,16 +1,14 @@
 """Latency of two models beside each other, so that a busy machine disturbs both alike."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
+from toolkit.profiling.statistics import Clock, interval_ranks
 from toolkit.runtime import Session
-from toolkit.tensors import Array, Feeds
-
-Clock = Callable[[], int]
+from toolkit.tensors import Feeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ def paired_latency(
         reference: Opened without spinning: spinning threads of one session slow the other.
         candidate: Opened the same way.
         feeds: Run one after another, over and over.
-        pairs: Timed runs of each.
+        pairs: Timed runs of each, at least 6: fewer carry no interval.
         warmup: Runs of each that are not timed.
         clock_ns: A monotonic clock in nanoseconds.
     """
@@ -65,26 +63,10 @@ def paired_latency(
             session.run(feeds[i % len(feeds)])
             times[i, column] = (clock_ns() - start) / 1e6
     ratios = np.sort(times[:, 1] / times[:, 0])
+    low, high = interval_ranks(pairs, 50) or (1, pairs)
     return PairedLatency(
         reference_ms=float(np.median(times[:, 0])),
         candidate_ms=float(np.median(times[:, 1])),
         ratio=float(np.median(ratios)),
-        ratio_95=_median_interval(ratios),
+        ratio_95=(float(ratios[low - 1]), float(ratios[high - 1])),
     )
-
-
-def _median_interval(ordered: Array) -> tuple[float, float]:
-    """Order statistics that hold the median with at least 95 % confidence.
-
-    Source: the number of samples below the median is binomial(n, 1/2); W. J. Conover, "Practical
-    nonparametric statistics", section 3.2.
-    """
-    n = len(ordered)
-    below, tail = 0, 0.0
-    while below < n // 2:
-        tail += comb(n, below) / 2**n
-        if tail > 0.025:
-            break
-        below += 1
-    low = max(below - 1, 0)
-    return float(ordered[low]), float(ordered[n - 1 - low])

@@ -1,0 +1,131 @@
+"""`toolkit train`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit.cli import output
+from toolkit.cli.options import ForceOption, JsonOption, QuietOption, pairs
+
+if TYPE_CHECKING:
+    from toolkit.training import Progress, TrainReport
+    from toolkit.training.progress import ProgressCallback
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe's Python file.", show_default=False)],
+    *,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="The run directory to write.", show_default="runs/FOLDER"
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of the recipe; may be repeated.",
+            metavar="KEY=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="The setting seed.", show_default="the recipe's"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+    ] = False,
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a recipe and write a run directory."""
+    from toolkit import training
+
+    target = run or Path("runs") / recipe.resolve().parent.name
+    chosen = pairs(settings, option="--set")
+    if force and target.exists():
+        output.say(f"{target} will be replaced")
+    with _progress(quiet=quiet) as progress:
+        report = training.train(
+            recipe,
+            target,
+            settings=chosen,
+            seed=seed,
+            resume=resume,
+            force=force,
+            progress=progress,
+        )
+    _show(report, as_json=json_output)
+
+
+def train_file(file: str) -> None:
+    """Do what `toolkit train FILE` does with this process's arguments: a recipe's own command."""
+    from toolkit.cli.main import main
+
+    sys.exit(main(["train", file, *sys.argv[1:]]))
+
+
+def _show(report: "TrainReport", *, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        output.show_json(msgspec.to_builtins(report, enc_hook=str))
+        return
+    rows = [
+        (split, metric, f"{e.value:.4f}", f"{e.interval_95[0]:.4f} to {e.interval_95[1]:.4f}", e.n)
+        for split, scores in report.metrics.items()
+        for metric, e in scores.metrics.items()
+    ]
+    note = f"{report.epochs} epochs, weights of epoch {report.best_epoch}, {report.seconds:.1f} s"
+    folds = report.cross_validation
+    if folds is not None:
+        count = len(folds.values)
+        note += f"\n{count} folds: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+    columns = ("split", "metric", "value", "95 % interval", "n")
+    output.show_table(str(report.run), columns, rows, note=note)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator["ProgressCallback | None"]:
+    """A bar on stderr, which a terminal redraws; in a file, a line an epoch."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _lines
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def report(state: "Progress") -> None:
+            done = (state.epoch - 1) * state.batches + state.batch
+            bar.update(
+                task,
+                description=_described(state),
+                completed=done,
+                total=state.epochs * state.batches,
+            )
+
+        yield report
+
+
+def _lines(state: "Progress") -> None:
+    if state.batch == 1:
+        output.say(_described(state))
+
+
+def _described(state: "Progress") -> str:
+    figures = [f"{name} {value:.4g}" for name, value in state.figures.items() if name != "epoch"]
+    place = f"{state.phase}: epoch {state.epoch} of at most {state.epochs}"
+    return ", ".join([place, *figures])
