@@ -139,7 +139,7 @@ def _fit_model(
     module = _ask(recipe, recipe.build, settings, preprocessing)
     _check_dropout(recipe, settings, module)
     if recipe.calibrate is not None:
-        _ask(recipe, recipe.calibrate, module, rows.feeds)
+        _ask(recipe, recipe.calibrate, module, rows.feeds, rows.targets)
     _ask(recipe, _one_batch, recipe, module, rows)
     job = FitJob(
         recipe=recipe,
@@ -161,15 +161,17 @@ def _one_batch(recipe: AnyRecipe, module: nn.Module, rows: Rows) -> None:
     feeds, targets = rows[[*range(min(2, len(rows)))]]
     if recipe.augment is not None:
         feeds = recipe.augment(feeds)
+    one = recipe.task.name == "tabular-regression" or recipe.task.activation == "sigmoid"
+    shape = (len(targets), 1 if one else len(recipe.task.labels))
     with torch.no_grad():
         output = module.eval()(**feeds)
-        if not isinstance(output, Tensor) or len(output) != len(targets):
+        if not isinstance(output, Tensor) or tuple(output.shape) != shape:
             found = (
                 describe(output.numpy()) if isinstance(output, Tensor) else type(output).__name__
             )
             raise InputError(
                 f"the model of recipe {recipe.name!r} returns {found} for {len(targets)} rows",
-                expected=f"one tensor with {len(targets)} rows",
+                expected=f"one tensor, float32[{shape[0]}, {shape[1]}]",
             )
         loss = recipe.loss(output, targets)
     module.train()

@@ -122,6 +122,7 @@ class _Loop(pl.LightningModule):
         self._metric = f"validation_{main_metric(job.recipe.task)}"
         self._schedule: Schedule | None = None
         self._train_loss = self._train_rows = 0.0
+        self._figures: dict[str, float] = {}
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -165,18 +166,17 @@ class _Loop(pl.LightningModule):
         outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
         self._outputs, self._targets = [], []
         value = main_value(self._recipe.task, outputs.cpu().numpy(), targets.cpu().numpy())
-        self.log(LOSS, self._recipe.loss(outputs, targets))
-        self.log(self._metric, value)
+        loss = self._recipe.loss(outputs, targets)
+        self.log(LOSS, loss)  # for the checkpoint and early stopping, which monitor it
+        self._figures = {LOSS: float(loss), self._metric: value}
 
     def on_train_epoch_end(self) -> None:
-        figures = self.trainer.callback_metrics
         assert self._schedule is not None
         row = {
             "epoch": float(self.current_epoch + 1),
             "learning_rate": self._schedule.optimizer.param_groups[0]["lr"],
             "train_loss": self._train_loss / self._train_rows,
-            LOSS: float(figures[LOSS]),
-            self._metric: float(figures[self._metric]),
+            **self._figures,
         }
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row[LOSS])):
             raise CheckFailedError(

@@ -45,12 +45,13 @@ class Recipe(Generic[AnySettings, Preprocessing]):
         load: The data, read from files or packages that are on this machine.
         build: The model, from settings and preprocessing alone. Its `forward` takes the graph's
             inputs by name (`input_ids` and `attention_mask`; `numeric` and `categorical`;
-            `image`) and returns one tensor.
+            `image`) and returns one tensor: float32[batch, labels], or float32[batch, 1] for a
+            sigmoid and a regression.
         loss: Scalar loss of a batch from the model's output and the targets, averaged over rows.
         prepare: What to fit on the training split and keep beside the weights: the tokenizer of a
             text task, the feature table of a tabular one. Images have none.
         calibrate: Sets what the model takes from the training split without learning it, such as
-            the mean and the spread of the columns. Called once with the feeds.
+            the mean and the spread of the columns. Called once with the feeds and the targets.
         augment: Changes the feeds of a training batch, drawing from torch's generator, which is
             seeded anew every epoch.
     """
@@ -62,7 +63,7 @@ class Recipe(Generic[AnySettings, Preprocessing]):
     build: Callable[[AnySettings, Preprocessing], nn.Module]
     loss: Callable[[Tensor, Tensor], Tensor]
     prepare: Callable[[Split, AnySettings], Preprocessing] = _nothing  # type: ignore[assignment]  # Preprocessing is None then
-    calibrate: Callable[[nn.Module, Mapping[str, Tensor]], None] | None = None
+    calibrate: Callable[[nn.Module, Mapping[str, Tensor], Tensor], None] | None = None
     augment: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
 
     def __post_init__(self) -> None:
