@@ -85,7 +85,7 @@ def test_a_bare_graph_takes_tensors_from_files(
 
 
 @pytest.mark.parametrize(
-    ("array", "facts"),
+    "array, facts",
     [
         (np.zeros((1, 2), np.float32), ["float32[1, 2]", "int64[batch, sequence]"]),
         (np.zeros((2,), np.int64), ["int64[2]", "int64[batch, sequence]"]),
@@ -123,7 +123,7 @@ def test_a_broken_or_missing_tensor_file_is_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fact"),
+    "arguments, fact",
     [
         ([], "nothing to run"),
         (["good", "--lines", "x.txt"], "texts and --lines"),

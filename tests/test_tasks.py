@@ -43,7 +43,7 @@ def test_rows_become_one_tensor_a_kind(table: FeatureTable, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    "change, named",
     [
         ({"area": "wide"}, "'area' is 'wide'"),
         ({"area": float("nan")}, "'area' is nan"),
