@@ -210,6 +210,10 @@ def test_a_session_answers_from_several_threads(package: str) -> None:
 
     model = load(package)
     texts = ["good", "bad", "bad film film", "good film"] * 50
+
+    def answer(text: str) -> dict[str, object]:
+        return model(text)
+
     with ThreadPoolExecutor(4) as pool:
-        found = [result["label"] for result in pool.map(model, texts)]
+        found = [result["label"] for result in pool.map(answer, texts)]
     assert found == ["positive", "negative", "negative", "positive"] * 50

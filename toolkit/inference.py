@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import overload
 
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant
@@ -42,6 +43,12 @@ class Model:
     def placement(self) -> Mapping[str, int]:
         """Graph nodes by ONNX Runtime's provider name."""
         return self.session.placement
+
+    @overload
+    def __call__(self, items: list[Item]) -> list[Result]: ...
+
+    @overload
+    def __call__(self, items: Item) -> Result: ...
 
     def __call__(self, items: Item | list[Item]) -> Result | list[Result]:
         """The result of one item, or a list of results for a list of items.

@@ -139,7 +139,7 @@ class ModelPackage:
             return self._variant(next(iter(known)))
         if name is None or name not in known:
             raise InputError(
-                f"{self.path} has no variant {name or 'at all'}",
+                f"{self.path} has no variant {name!r}" if name else f"{self.path} has no variant",
                 expected=f"one of {', '.join(known)}",
                 fix=f"toolkit inspect {self.path}",
             )

@@ -1,0 +1,129 @@
+"""int8 weights that are computed with in float."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.quantize.packages import WORDS, write_graph
+from toolkit.quantize.weights import quantize_weights, symmetric_int8
+from toolkit.runtime import SessionOptions, open_session
+from toolkit.tensors import Array
+
+
+def test_the_largest_weight_of_each_channel_becomes_127() -> None:
+    values = np.array([[1.0, -2.0], [0.5, 0.25]], np.float32)
+    quantized, scale = symmetric_int8(values, (1,))
+    assert quantized.tolist() == [[64, -127], [127, 64]]
+    assert scale == pytest.approx([2 / 127, 0.5 / 127])
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    quantized, scale = symmetric_int8(np.zeros((2, 3), np.float32), (1,))
+    assert not quantized.any()
+    assert (scale > 0).all()
+
+
+def test_tables_and_matrices_become_int8_and_answers_stay_close(tmp_path: Path) -> None:
+    write_graph(tmp_path / "float.onnx")
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 3
+    model = onnx.load(tmp_path / "int8.onnx")
+    large = [t for t in model.graph.initializer if np.prod(t.dims) >= 2048]
+    assert {t.data_type for t in large} == {TensorProto.INT8}
+    ids = np.arange(len(WORDS)).reshape(20, 10)
+    before, after = (
+        open_session(tmp_path / name, SessionOptions()).run({"input_ids": ids})["logits"]
+        for name in ("float.onnx", "int8.onnx")
+    )
+    assert np.abs(before - after).max() < 0.02 * np.abs(before).max()
+
+
+def recurrent(kind: str, directions: int) -> onnx.ModelProto:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    rng = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32) / 8, name)
+
+    node = helper.make_node(
+        kind,
+        ["x", "w", "r", "b"],
+        ["y"],
+        hidden_size=32,
+        direction="forward" if directions == 1 else "bidirectional",
+    )
+    graph = helper.make_graph(
+        [node],
+        "recurrent",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["time", "batch", 40])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["time", directions, "batch", 32])],
+        [
+            weight("w", directions, gates * 32, 40),
+            weight("r", directions, gates * 32, 32),
+            weight("b", directions, 2 * gates * 32),
+        ],
+    )
+    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_weights_are_quantized_by_gate(
+    tmp_path: Path, kind: str, directions: int
+) -> None:
+    onnx.save(recurrent(kind, directions), tmp_path / "float.onnx")
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 2
+    feeds = {"x": np.random.default_rng(1).standard_normal((7, 3, 40)).astype(np.float32)}
+    before, after = (
+        open_session(tmp_path / name, SessionOptions()).run(feeds)["y"]
+        for name in ("float.onnx", "int8.onnx")
+    )
+    assert np.abs(before - after).max() < 0.02
+
+
+def test_a_weight_that_is_read_inside_an_if_stays_float(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.ones((64, 64), np.float32), "w")
+    branch = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["inner"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, ["batch", 64])],
+    )
+    node = helper.make_node("If", ["which"], ["y"], then_branch=branch, else_branch=branch)
+    graph = helper.make_graph(
+        [node],
+        "conditional",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 64]),
+            helper.make_tensor_value_info("which", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 64])],
+        [weight],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, tmp_path / "float.onnx")
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 0
+
+
+def test_weights_are_quantized_the_same_way_twice(tmp_path: Path) -> None:
+    write_graph(tmp_path / "float.onnx")
+    written: list[bytes] = []
+    for _ in range(2):
+        quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+        written.append((tmp_path / "int8.onnx").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_the_embedding_of_a_text_does_not_depend_on_its_company(tmp_path: Path) -> None:
+    write_graph(tmp_path / "float.onnx")
+    quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    session = open_session(tmp_path / "int8.onnx", SessionOptions(threads=1))
+    ids = np.arange(60).reshape(6, 10)
+
+    def logits(rows: Array) -> Array:
+        return session.run({"input_ids": rows})["logits"]
+
+    alone = np.concatenate([logits(ids[i : i + 1]) for i in range(len(ids))])
+    assert np.abs(alone - logits(ids)).max() < 1e-6 * 127
