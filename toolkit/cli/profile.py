@@ -1,0 +1,138 @@
+"""`toolkit profile`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit.cli import output
+from toolkit.cli.options import (
+    AllowFallbackOption,
+    JsonOption,
+    ProviderOption,
+    ProviderOptionOption,
+    QuietOption,
+    SeedOption,
+    ShapeOption,
+    SourceArgument,
+    ThreadsOption,
+    VariantOption,
+    session_options,
+    shape_sizes,
+)
+from toolkit.runtime.providers import Provider
+
+if TYPE_CHECKING:
+    from toolkit.profiling import LatencyReport, ProfileReport
+
+BAR_WIDTH = 32
+
+
+def profile(
+    source: SourceArgument,
+    variant: VariantOption = None,
+    provider: ProviderOption = Provider.CPU,
+    provider_option: ProviderOptionOption = None,
+    allow_fallback: AllowFallbackOption = False,
+    threads: ThreadsOption = 0,
+    runs: Annotated[int, typer.Option("--runs", help="Timed runs.")] = 400,
+    warmup: Annotated[
+        int, typer.Option("--warmup", help="Runs made and discarded before them.")
+    ] = 20,
+    shape: ShapeOption = None,
+    seed: SeedOption = 0,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure session creation, first run and steady state in fresh processes."""
+    from toolkit import profiling
+
+    try:
+        report = profiling.profile(
+            source,
+            variant=variant,
+            options=session_options(
+                provider=provider,
+                provider_option=provider_option,
+                allow_fallback=allow_fallback,
+                threads=threads,
+            ),
+            runs=runs,
+            warmup=warmup,
+            sizes=shape_sizes(shape),
+            seed=seed,
+            progress=output.progress(quiet=quiet),
+        )
+    except profiling.RunFailedError as stopped:
+        _show(stopped.report, as_json=json_output)
+        raise
+    _show(report, as_json=json_output)
+
+
+def _show(report: "ProfileReport", *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(report.as_json())
+        return
+    where = report.environment
+    variant = f" {where.variant}" if where.variant else ""
+    output.show_table(
+        f"{where.model}{variant}, {report.scenario}",
+        ["", "ms", "95 % interval"],
+        _rows(report),
+    )
+    if report.latency is not None:
+        _show_histogram(report.latency)
+    shapes = ", ".join(f"{name} {list(shape)}" for name, shape in where.shapes.items())
+    placed = ", ".join(f"{count} nodes on {name}" for name, count in report.placement.items())
+    peak = "unknown" if report.peak_rss_mb is None else f"{report.peak_rss_mb:.0f} MB"
+    rate = report.throughput_per_s
+    for name, text in (
+        ("throughput", "" if rate is None else f"{rate:.1f} samples/s"),
+        ("peak memory", f"{peak} of the measuring process"),
+        ("inputs", f"{shapes} ({where.inputs}, seed {report.settings.seed})"),
+        ("provider", f"{report.provider}: {placed or 'placement unknown'}"),
+        ("threads", str(report.settings.threads or "ONNX Runtime's choice")),
+        ("machine", where.machine.as_line()),
+        ("model", f"sha256 {where.sha256[:16]}, {where.date}"),
+    ):
+        if text:
+            output.show_text(f"{name:>12}  {text}")
+
+
+def _rows(report: "ProfileReport") -> list[list[str]]:
+    creation, first, latency = report.session_creation, report.first_run, report.latency
+    rows = [["session creation", f"{creation.median_ms:.2f}", _values(creation.values_ms)]]
+    if first is not None:
+        rows.append(["first run", f"{first.median_ms:.3f}", _values(first.values_ms)])
+    if latency is None:
+        return rows
+    for percentile, value in latency.percentiles_ms.items():
+        interval = latency.intervals_ms.get(percentile)
+        rows.append(
+            [
+                f"p{percentile}",
+                f"{value:.3f}",
+                f"{interval[0]:.3f} to {interval[1]:.3f}"
+                if interval
+                else f"needs {latency.runs_needed[percentile]} runs",
+            ]
+        )
+    for percentile, needed in latency.runs_needed.items():
+        if percentile not in latency.percentiles_ms:
+            rows.append([f"p{percentile}", "", f"needs {needed} runs"])
+    spread = f"{latency.min_ms:.3f} to {latency.max_ms:.3f} in {latency.runs} runs"
+    rows.append(["mean", f"{latency.mean_ms:.3f}", f"(range {spread})"])
+    return rows
+
+
+def _values(values: Sequence[float]) -> str:
+    return f"(median of {', '.join(f'{value:.2f}' for value in values)})"
+
+
+def _show_histogram(latency: "LatencyReport") -> None:
+    most = max((count for _, _, count in latency.histogram), default=0)
+    for low, high, count in latency.histogram:
+        bar = "#" * round(BAR_WIDTH * count / most)
+        output.show_text(f"{low:9.3f} to {high:8.3f} ms {count:5d} {bar}")
+    if latency.histogram:
+        output.show_text("")

@@ -1,0 +1,65 @@
+"""Whether an execution provider starts: `python -m toolkit.runtime.probe`, in a fresh process."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.errors import InputError, ToolkitError
+from toolkit.runtime.fresh import answer
+from toolkit.runtime.providers import Provider
+
+RELU = bytes.fromhex(
+    "080a3a360a0c0a0178120179220452656c75120472656c755a0f0a0178120a0a08080112040a020801620f0a0179"
+    "120a0a08080112040a02080142040a001014"
+)
+"""A model of one node, y = Relu(x) on float32[1], so that the probe needs no onnx."""
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Open and run a session of one node.
+
+    Args:
+        request: {"provider": the word that `--provider` takes}.
+
+    Returns:
+        `built_in` (ONNX Runtime's names), `started`, and `why` when it did not.
+
+    Raises:
+        SetupError: onnxruntime is missing.
+    """
+    from toolkit.runtime.session import built_in_providers
+
+    provider = Provider(request["provider"])
+    built_in = built_in_providers()
+    _log_warnings()
+    why = ""
+    try:
+        _start(provider)
+    except ToolkitError as error:
+        why = error.problem
+    return {"built_in": built_in, "started": not why, "why": why}
+
+
+def _log_warnings() -> None:
+    """The library that a provider lacks is named in the log alone; the caller reads our stderr."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(2)
+
+
+def _start(provider: Provider) -> None:
+    from toolkit.runtime import SessionOptions, open_session
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "relu.onnx"
+        model.write_bytes(RELU)
+        session = open_session(model, SessionOptions(provider=provider, threads=1))
+        found = session.run({"x": np.array([-1.0], np.float32)})["y"]
+    if found.tolist() != [0.0]:
+        raise InputError(f"{provider.ort_name} computed Relu(-1) = {found.tolist()[0]}")
+
+
+if __name__ == "__main__":
+    answer(probe)
