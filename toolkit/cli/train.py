@@ -101,11 +101,13 @@ def _progress(*, quiet: bool) -> Iterator["ProgressCallback | None"]:
     if not sys.stderr.isatty():
         yield _lines
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    text, elapsed = rich.TextColumn("{task.description}"), rich.TimeElapsedColumn()
+    with rich.Progress(
+        text, rich.BarColumn(), elapsed, console=Console(stderr=True), transient=True
+    ) as bar:
         task = bar.add_task("starting", total=None)
 
         def report(state: "Progress") -> None:

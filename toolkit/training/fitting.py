@@ -1,5 +1,6 @@
 """The models of a training: one for each fold, then the final one."""
 
+import inspect
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -213,12 +214,15 @@ def _ask(
     **kwargs: Arguments.kwargs,
 ) -> Answer:
     """Call a function of the recipe; what it raises is the recipe's fault and names the line."""
+    file = inspect.getsourcefile(recipe.build)
     try:
         return function(*args, **kwargs)
     except ToolkitError:
         raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if frame.filename == file]
+        frame = (theirs or frames)[-1]
         raise InputError(
             f"recipe {recipe.name!r} failed: {type(error).__name__}: {error} "
             f"({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})",

@@ -18,9 +18,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from toolkit.errors import CheckFailedError
+from toolkit.errors import CheckFailedError, SetupError
 from toolkit.evaluate.metrics import main_metric
 from toolkit.tensors import Array
 from toolkit.training.metrics import main_value
@@ -226,34 +227,42 @@ class _Reporter(Callback):
 
 
 def _trainer(job: FitJob) -> pl.Trainer:
+    # Not `save_last`: Lightning 2.6 writes that one only together with a better best one.
     callbacks: list[Callback] = [
         ModelCheckpoint(
             dirpath=job.folder,
-            filename="best",
-            monitor=LOSS,
-            save_last=True,
+            filename=name,
+            monitor=monitor,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+        for name, monitor in (("best", LOSS), ("last", None))  # "last" holds the state of "best"
     ]
     if job.settings.patience:
         callbacks.append(EarlyStopping(LOSS, patience=job.settings.patience))
     if job.progress is not None:
         callbacks.append(_Reporter(job, job.progress))
-    with _quiet():
-        return pl.Trainer(
-            accelerator=job.settings.accelerator,
-            devices=1,
-            max_epochs=job.settings.max_epochs,
-            gradient_clip_val=job.settings.gradient_clip or None,
-            callbacks=callbacks,
-            default_root_dir=job.folder,
-            plugins=[LightningEnvironment()],  # else it looks for a cluster and warns about it
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+    try:
+        with _quiet():
+            return pl.Trainer(
+                accelerator=job.settings.accelerator,
+                devices=1,
+                max_epochs=job.settings.max_epochs,
+                gradient_clip_val=job.settings.gradient_clip or None,
+                callbacks=callbacks,
+                default_root_dir=job.folder,
+                plugins=[LightningEnvironment()],  # else it looks for a cluster
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
+    except MisconfigurationException as error:
+        raise SetupError(
+            f"the accelerator {job.settings.accelerator!r} cannot be used here: {error}",
+            expected="a GPU that torch can use",
+            fix="--set accelerator=cpu",
+        ) from error
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -86,13 +86,18 @@ class ShuffledBatches(Sampler[list[int]]):
 
 def training_batches(rows: Rows, *, batch_size: int, seed: int) -> DataLoader[Batch]:
     """Shuffled batches."""
-    return DataLoader(rows, sampler=ShuffledBatches(rows, batch_size, seed), batch_size=None)
+    return _loader(rows, ShuffledBatches(rows, batch_size, seed))
 
 
 def scoring_batches(rows: Rows) -> DataLoader[Batch]:
     """All rows in order, in large batches."""
-    batches: Sequence[list[int]] = _cut(np.arange(len(rows)), SCORING_BATCH)
-    return DataLoader(rows, sampler=batches, batch_size=None)
+    return _loader(rows, _cut(np.arange(len(rows)), SCORING_BATCH))
+
+
+def _loader(rows: Rows, batches: Iterable[list[int]]) -> DataLoader[Batch]:
+    # A loader draws a number whenever it starts: a generator of its own keeps it from moving
+    # torch's, from which dropout and augmentation draw.
+    return DataLoader(rows, sampler=batches, batch_size=None, generator=torch.Generator())
 
 
 def _cut(order: Array, size: int) -> list[list[int]]:
