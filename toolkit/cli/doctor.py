@@ -22,19 +22,12 @@ def doctor(json_output: JsonOption = False) -> None:
 
 
 def _show(report: "DoctorReport") -> None:
-    output.show_table(
-        report.machine.as_line(),
-        ["provider", "built in", "starts", "comes with, or why not"],
-        [
-            [
-                state.provider,
-                "yes" if state.built_in else "-",
-                "yes" if state.started else "NO" if state.built_in else "-",
-                state.why or ("" if state.started else state.origin),
-            ]
-            for state in report.providers
-        ],
-    )
+    output.show_text(report.machine.as_line())
+    for state in report.providers:
+        built_in = "built in" if state.built_in else "-"
+        starts = "starts" if state.started else "DOES NOT START" if state.built_in else "-"
+        reason = state.why or ("" if state.built_in else state.origin)
+        output.show_text(f"{state.provider:>12}  {built_in:8}  {starts:6}  {reason}".rstrip())
     for problem in report.problems:
         output.show_text(f"{problem.severity}: {problem.problem}")
         output.show_text(f"  try: {problem.fix}")

@@ -1,4 +1,7 @@
-"""Whether an execution provider starts: `python -m toolkit.runtime.probe`, in a fresh process."""
+"""Whether an execution provider starts, and what it takes: `python -m toolkit.runtime.probe`.
+
+It runs in a fresh process, where a crash, a log line or a banner on stdout does no harm.
+"""
 
 import tempfile
 from pathlib import Path
@@ -18,13 +21,15 @@ RELU = bytes.fromhex(
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
-    """Open and run a session of one node.
+    """Open a session: of one node, which is run too, or of a given model.
 
     Args:
-        request: {"provider": the word that `--provider` takes}.
+        request: `provider`, the word that `--provider` takes; and for a given model `model`, its
+            file, and `config`, its session configuration.
 
     Returns:
-        `built_in` (ONNX Runtime's names), `started`, and `why` when it did not.
+        `built_in` (ONNX Runtime's names), `started`, `why` when it did not, and `placement`
+        (nodes by ONNX Runtime's provider name).
 
     Raises:
         SetupError: onnxruntime is missing.
@@ -34,12 +39,16 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
     provider = Provider(request["provider"])
     built_in = built_in_providers()
     _log_warnings()
+    placement: dict[str, int] = {}
     why = ""
     try:
-        _start(provider)
+        if "model" in request:
+            placement = _place(Path(request["model"]), request["config"], provider)
+        else:
+            placement = _start(provider)
     except ToolkitError as error:
         why = error.problem
-    return {"built_in": built_in, "started": not why, "why": why}
+    return {"built_in": built_in, "started": not why, "why": why, "placement": placement}
 
 
 def _log_warnings() -> None:
@@ -49,7 +58,14 @@ def _log_warnings() -> None:
     ort.set_default_logger_severity(2)
 
 
-def _start(provider: Provider) -> None:
+def _place(model: Path, config: dict[str, str], provider: Provider) -> dict[str, int]:
+    from toolkit.runtime import SessionOptions, open_session
+
+    options = SessionOptions(provider=provider, threads=1)
+    return open_session(model, options, config=config).placement
+
+
+def _start(provider: Provider) -> dict[str, int]:
     from toolkit.runtime import SessionOptions, open_session
 
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +75,7 @@ def _start(provider: Provider) -> None:
         found = session.run({"x": np.array([-1.0], np.float32)})["y"]
     if found.tolist() != [0.0]:
         raise InputError(f"{provider.ort_name} computed Relu(-1) = {found.tolist()[0]}")
+    return session.placement
 
 
 if __name__ == "__main__":

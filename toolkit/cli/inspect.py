@@ -1,0 +1,81 @@
+"""`toolkit inspect`."""
+
+from typing import TYPE_CHECKING
+
+from toolkit.cli import output
+from toolkit.cli.options import JsonOption, SourceArgument, VariantOption
+
+if TYPE_CHECKING:
+    from toolkit.inspection import Inspection, PackageView
+
+
+def inspect(
+    source: SourceArgument, variant: VariantOption = None, json_output: JsonOption = False
+) -> None:
+    """Say what is in a model, and how much of it each provider here takes."""
+    from toolkit import inspection
+
+    found = inspection.inspect_model(source, variant=variant)
+    if json_output:
+        output.show_json(found.as_json())
+    else:
+        _show(found)
+
+
+def _show(found: "Inspection") -> None:
+    graph = found.graph
+    output.show_text(f"{found.name} {found.variant}".strip())
+    for word, specs in (("input", graph.inputs), ("output", graph.outputs)):
+        for spec in specs:
+            output.show_text(f"{word:>12}  {spec.name}: {spec}")
+    opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in graph.opsets.items())
+    dtypes = ", ".join(f"{count:,} {dtype}" for dtype, count in graph.parameters.items())
+    operators = ", ".join(f"{name} {count}" for name, count in graph.operators.items())
+    for name, text in (
+        ("symbolic", ", ".join(found.dimensions) or "nothing: every size is fixed"),
+        ("opset", f"{opsets}; IR version {graph.ir_version}"),
+        ("producer", graph.producer),
+        ("parameters", f"{found.parameters:,} ({dtypes})"),
+        ("size", f"{found.size_bytes:,} bytes in {', '.join(graph.files)}"),
+        ("missing", ", ".join(graph.missing_files)),
+        ("operators", f"{sum(graph.operators.values())}: {operators}"),
+    ):
+        if text:
+            output.show_text(f"{name:>12}  {text}")
+    for provider, share in found.providers.items():
+        placed = share.why if share.placed is None else f"{share.placed:.1%} of the nodes placed"
+        output.show_text(f"{provider:>12}  {placed}")
+    if found.package is not None:
+        _show_package(found.package)
+
+
+def _show_package(package: "PackageView") -> None:
+    task, source = package.task, package.source
+    labels = ", ".join(task["labels"])
+    steps = ", ".join(f"{step['step']} {step['variant']}" for step in package.history)
+    output.show_text(f"{'task':>12}  {task['name']}{f': {labels}' if labels else ''}")
+    output.show_text(f"{'source':>12}  {source['kind']} {source['name']}, {source['exporter']}")
+    output.show_text(f"{'history':>12}  {steps}")
+    output.show_table(
+        "",
+        ["variant", "precision", "method", "from", "bytes", "parity"],
+        [
+            [
+                variant["name"],
+                variant["precision"],
+                variant["method"],
+                variant["parent"],
+                f"{variant['size_bytes']:,}",
+                _parity(variant["parity"]),
+            ]
+            for variant in package.variants
+        ],
+    )
+
+
+def _parity(parity: "dict[str, object]") -> str:
+    plain = ((key, value) for key, value in parity.items() if isinstance(value, (int, float, str)))
+    return ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in plain
+    )

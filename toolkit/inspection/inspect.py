@@ -1,0 +1,217 @@
+"""One view of a package or a bare `.onnx` file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toolkit.errors import InputError, ToolkitError
+from toolkit.inspection.graph import GraphFacts, read_graph
+from toolkit.package import ModelPackage
+from toolkit.runtime.fresh import call_fresh
+from toolkit.runtime.providers import Provider
+from toolkit.tensors import TensorSpec
+
+PROBE = "toolkit.runtime.probe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderShare:
+    """How much of the graph an execution provider of this machine takes, as a session showed.
+
+    Attributes:
+        placed: Share of the nodes, 0 to 1; None when no session opened.
+        nodes: Nodes by ONNX Runtime's provider name, after its first optimizations.
+        why: Why no session opened, or why no node is on the provider.
+    """
+
+    placed: float | None
+    nodes: Mapping[str, int]
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageView:
+    """What a package adds to its graph.
+
+    Attributes:
+        variants: The preferred one first: name, precision, method, parent, size_bytes, parity.
+        task: What the model is for.
+        source: Where it came from.
+        history: The steps that added variants.
+        metrics: The source's own metrics.
+    """
+
+    variants: tuple[dict[str, Any], ...]
+    task: dict[str, Any]
+    source: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is in a model.
+
+    Attributes:
+        name: The package's or file's name.
+        variant: The variant that was read; empty for a bare file.
+        graph: Inputs, operators, parameters, sizes.
+        providers: Share placed by provider, for those that are built in here.
+        package: None for a bare file.
+    """
+
+    name: str
+    variant: str
+    graph: GraphFacts
+    providers: Mapping[str, ProviderShare]
+    package: PackageView | None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the model file and its external data."""
+        return sum(self.graph.files.values())
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all initializers and Constant tensors."""
+        return sum(self.graph.parameters.values())
+
+    @property
+    def dimensions(self) -> dict[str, tuple[str, ...]]:
+        """Where each symbolic dimension stands, as `input:axis`; "?" holds those without a name."""
+        places: dict[str, tuple[str, ...]] = {}
+        for spec in self.graph.inputs:
+            for axis, size in enumerate(spec.shape):
+                if isinstance(size, str):
+                    places[size] = (*places.get(size, ()), f"{spec.name}:{axis}")
+        return places
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        graph = self.graph
+        return {
+            "name": self.name,
+            "variant": self.variant,
+            "inputs": [_tensor(spec) for spec in graph.inputs],
+            "outputs": [_tensor(spec) for spec in graph.outputs],
+            "dimensions": self.dimensions,
+            "opset": graph.opsets.get(""),
+            "opsets": {domain or "ai.onnx": version for domain, version in graph.opsets.items()},
+            "ir_version": graph.ir_version,
+            "producer": graph.producer,
+            "parameters": self.parameters,
+            "parameters_by_dtype": graph.parameters,
+            "size_bytes": self.size_bytes,
+            "files": graph.files,
+            "missing_files": graph.missing_files,
+            "operators": graph.operators,
+            "providers": {name: asdict(share) for name, share in self.providers.items()},
+            "package": None if self.package is None else asdict(self.package),
+        }
+
+
+def inspect_model(source: str | Path, *, variant: str | None = None) -> Inspection:
+    """What is in a package or a bare `.onnx` file, and what each provider built in here takes.
+
+    Nothing is predicted: the shares are those of sessions that were opened.
+
+    Args:
+        source: A model package, or an `.onnx` file.
+        variant: The package's variant; the preferred one when not given.
+
+    Raises:
+        InputError: The source is missing or damaged, or has no such variant.
+        SetupError: onnx is not installed.
+    """
+    path = Path(source)
+    if path.suffix == ".onnx":
+        if variant is not None:
+            raise InputError(
+                f"{path} is a bare model: it has no variant {variant!r}",
+                expected="a model package",
+                fix="leave --variant out",
+            )
+        return Inspection(
+            name=path.name,
+            variant="",
+            graph=read_graph(path),
+            providers=provider_shares(path, {}),
+            package=None,
+        )
+    package = ModelPackage.open(path)
+    chosen = package.variant(variant)
+    model = package.verified(chosen)
+    return Inspection(
+        name=path.name,
+        variant=chosen.name,
+        graph=read_graph(model),
+        providers=provider_shares(model, chosen.session_options),
+        package=_package_view(package),
+    )
+
+
+def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, ProviderShare]:
+    """Share of the graph placed on each provider that is built in here, each in a fresh process.
+
+    Args:
+        model: The `.onnx` file.
+        config: The variant's session configuration.
+
+    Returns:
+        Empty when onnxruntime is not installed.
+    """
+    try:
+        cpu = _probe(model, config, Provider.CPU)
+    except ToolkitError as error:
+        return {str(Provider.CPU): ProviderShare(placed=None, nodes={}, why=error.problem)}
+    shares: dict[str, ProviderShare] = {}
+    for provider in Provider:
+        if provider.ort_name not in cpu["built_in"]:
+            continue
+        try:
+            found = cpu if provider is Provider.CPU else _probe(model, config, provider)
+        except ToolkitError as error:
+            shares[provider] = ProviderShare(placed=None, nodes={}, why=error.problem)
+            continue
+        shares[provider] = _share(provider, found)
+    return shares
+
+
+def _share(provider: Provider, found: Mapping[str, Any]) -> ProviderShare:
+    nodes: dict[str, int] = found["placement"]
+    total = sum(nodes.values())
+    placed = nodes.get(provider.ort_name, 0) / total if total else None
+    return ProviderShare(placed=placed, nodes=nodes, why=found["why"])
+
+
+def _probe(model: Path, config: Mapping[str, str], provider: Provider) -> dict[str, Any]:
+    request = {"provider": str(provider), "model": str(model), "config": dict(config)}
+    return call_fresh(PROBE, request, doing=f"opening {model.name} on {provider}")
+
+
+def _package_view(package: ModelPackage) -> PackageView:
+    contents = package.contents
+    return PackageView(
+        variants=tuple(
+            {
+                "name": variant.name,
+                "precision": variant.contents.precision,
+                "method": variant.contents.method,
+                "parent": variant.contents.parent,
+                "size_bytes": variant.contents.size_bytes,
+                "parity": variant.contents.parity,
+            }
+            for variant in package.variants
+        ),
+        task=msgspec.to_builtins(contents.task),
+        source=msgspec.to_builtins(contents.source),
+        history=tuple(msgspec.to_builtins(step) for step in contents.history),
+        metrics=contents.metrics,
+    )
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
