@@ -3,44 +3,50 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from toolkit import __version__
 from toolkit.cli import output
-from toolkit.cli.demo import demo
-from toolkit.cli.doctor import doctor
-from toolkit.cli.evaluate import evaluate
-from toolkit.cli.export import export
-from toolkit.cli.infer import infer
-from toolkit.cli.inspect import inspect
-from toolkit.cli.profile import profile
-from toolkit.cli.quantize import quantize
-from toolkit.cli.train import train
-from toolkit.cli.validate import validate
 from toolkit.errors import ToolkitError, ToolkitWarning
 
-app = typer.Typer(
-    name="toolkit",
-    help="From a PyTorch model to a verified, quantized ONNX model package, and onto the device.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # importing rich costs more than the rest of `toolkit --help`
+COMMANDS = (
+    "train",
+    "export",
+    "quantize",
+    "validate",
+    "evaluate",
+    "infer",
+    "profile",
+    "inspect",
+    "doctor",
+    "demo",
 )
-for command in (
-    train,
-    export,
-    quantize,
-    validate,
-    evaluate,
-    infer,
-    profile,
-    inspect,
-    doctor,
-    demo,
-):
-    app.command()(command)
+"""Each is the function of its name in the module of its name."""
+
+
+def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The program with these commands.
+
+    Typer inspects every option of every command at each start, so that a process that runs one
+    command builds just this one.
+    """
+    app = typer.Typer(
+        name="toolkit",
+        help=(
+            "From a PyTorch model to a verified, quantized ONNX model package, "
+            "and onto the device."
+        ),
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # importing rich costs more than the rest of `toolkit --help`
+    )
+    app.callback()(_options)
+    for name in commands:
+        app.command(name)(getattr(import_module(f"toolkit.cli.{name}"), name))
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,8 +55,8 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
+    *,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
@@ -70,12 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         something, 5 a limit was missed, 130 interrupted. A bug of ours raises, which ends the
         process with 1.
     """
+    typed = sys.argv[1:] if arguments is None else [*arguments]
+    app = application([typed[0]] if typed and typed[0] in COMMANDS else COMMANDS)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ToolkitWarning)
         try:
-            app(args=None if arguments is None else [*arguments], prog_name="toolkit")
+            app(args=typed, prog_name="toolkit")
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
             if code == 130:

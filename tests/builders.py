@@ -1,0 +1,37 @@
+"""Tiny graphs."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSETS = [helper.make_opsetid("", 20)]
+
+
+def relu(file: Path) -> None:
+    """Write y = Relu(x), float32[batch, 3]."""
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "relu",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+    )
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)
+
+
+def matmul(file: Path, *, external: str = "") -> None:
+    """Write y = x @ w, float32[batch, 3] to float32[batch, 4]; w in a file beside it if named."""
+    weight = numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(3, 4), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "matmul",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [weight],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=OPSETS)
+    if external:
+        onnx.save(model, file, save_as_external_data=True, location=external, size_threshold=0)
+    else:
+        onnx.save(model, file)
