@@ -1,0 +1,87 @@
+"""`toolkit export`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from toolkit.cli import output
+from toolkit.cli.options import ForceOption, JsonOption, QuietOption, SeedOption
+
+if TYPE_CHECKING:
+    from toolkit.export import ExportReport
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A run directory, module:callable, or an .onnx file.", show_default=False
+        ),
+    ],
+    *,
+    package: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="The package to write, NAME.ortpackage.", show_default=False
+        ),
+    ],
+    exporter: Annotated[
+        Literal["auto", "torch"], typer.Option(help="What writes the graph.")
+    ] = "auto",
+    opset: Annotated[int, typer.Option(help="Operator-set version, 18 to 21.")] = 20,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Most that an output may differ from the source's.")
+    ] = 1e-4,
+    name: Annotated[
+        str | None, typer.Option(help="The package's name.", show_default="the output's")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="For an .onnx file: an .npz of feeds to record as its reference.",
+            metavar="FEEDS.npz",
+            show_default="seeded random feeds",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    force: ForceOption = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a package with an fp32 variant that was compared with its source."""
+    from toolkit import export as step
+    from toolkit.export.references import read_feeds
+
+    report = step(
+        source,
+        package,
+        exporter=exporter,
+        opset=opset,
+        tolerance=tolerance,
+        name=name,
+        reference=None if reference is None else read_feeds(reference),
+        seed=seed,
+        force=force,
+        progress=output.progress(quiet=quiet),
+    )
+    _show(report, as_json=json_output)
+
+
+def _show(report: "ExportReport", *, as_json: bool) -> None:
+    if report.replaced:
+        output.say(f"replaced {report.package}")
+    if as_json:
+        output.show_json(asdict(report))
+        return
+    parity = report.parity
+    shapes = [", ".join(f"{key} {size}" for key, size in shape.items()) for shape in parity.shapes]
+    rows = [
+        ("variant", f"{report.variant}, {report.size_bytes / 1e6:.2f} MB"),
+        ("compared with", parity.compared_with),
+        ("at", "; ".join(shapes)),
+        ("max abs error", f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"),
+        ("seconds", f"{report.seconds:.1f}"),
+    ]
+    output.show_table(str(report.package), ("", ""), rows)

@@ -1,0 +1,116 @@
+"""Comparing a graph with the module that it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolkit.errors import CheckFailedError, InputError
+from toolkit.evaluate.parity import compare_outputs, worst
+from toolkit.export.feeds import (
+    Sizes,
+    batch_dimension,
+    dimension_sizes,
+    parity_sizes,
+    resized,
+    sizes_text,
+)
+from toolkit.export.sources import TorchSource
+from toolkit.export.torch_graph import run_module
+from toolkit.progress import Progress
+from toolkit.runtime import Session
+from toolkit.tensors import Array
+
+OTHER_SHAPES = 4
+"""Fewest shapes, other than the traced one, at which a graph is compared with its source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParity:
+    """How the graph was compared with what it came from.
+
+    Attributes:
+        max_abs_error: The largest absolute difference of any output at any shape.
+        limit: The most that was allowed.
+        shapes: Sizes of the symbolic dimensions by name, one entry a comparison; the last is the
+            reference itself.
+        compared_with: "PyTorch", or "itself" for an adopted file.
+    """
+
+    max_abs_error: float
+    limit: float
+    shapes: tuple[Mapping[str, int], ...]
+    compared_with: str
+
+
+def compared(
+    source: TorchSource,
+    session: Session,
+    outputs: Mapping[str, Array],
+    *,
+    traced: Sizes,
+    limit: float,
+    seed: int,
+    say: Progress,
+) -> ExportParity:
+    """Compare a graph with its module, at other shapes first, then on the reference rows.
+
+    Args:
+        source: The module.
+        session: The graph.
+        outputs: What the module answers for its reference rows.
+        traced: Sizes that the graph was traced with.
+        limit: Most that any output may differ.
+        seed: Of the rows that are drawn.
+        say: Called with a line for each comparison.
+
+    Raises:
+        CheckFailedError: A comparison misses the limit.
+        InputError: The module itself runs at too few other shapes.
+    """
+    batch = batch_dimension(source.dimensions)
+    sizes = dimension_sizes(source.feeds, source.dimensions)
+    text = source.task.text
+    longest = None if text is None else text.max_length
+    reports, shapes = [], []
+
+    def compare(feeds: Mapping[str, Array], wanted: Mapping[str, Array], at: Sizes) -> None:
+        say(f"parity at {sizes_text(at)}")
+        try:
+            parity = compare_outputs(wanted, session.run(feeds))
+        except InputError as error:
+            raise CheckFailedError(f"the graph fails at {sizes_text(at)}: {error}") from error
+        if not parity.within(limit):
+            raise CheckFailedError(
+                f"the graph does not compute what the module does at {sizes_text(at)}: {parity}",
+                expected=f"max abs error at most {limit:g}",
+                fix="look for branches on values and for random operators; --tolerance sets the "
+                "limit",
+            )
+        reports.append(parity)
+        shapes.append(at)
+
+    tried = 0
+    for at in parity_sizes(sizes, traced=traced, batch=batch, longest=longest) if sizes else ():
+        if tried > OTHER_SHAPES and len(shapes) >= OTHER_SHAPES:
+            break
+        tried += 1
+        feeds = resized(source.feeds, source.dimensions, at, batch=batch, seed=seed + tried)
+        try:
+            wanted = run_module(source.module, feeds, output_names=source.output_names)
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).strip().splitlines()[:1]
+            say(f"the module itself does not run at {sizes_text(at)}: {''.join(reason)}")
+            continue
+        compare(feeds, wanted, at)
+    if sizes and len(shapes) < OTHER_SHAPES:
+        raise InputError(
+            f"the module itself runs at {len(shapes)} shapes other than the traced one",
+            expected=f"at least {OTHER_SHAPES}, to compare the graph with it",
+            fix="leave a dimension that has only one valid size out of dynamic_dimensions",
+        )
+    compare(source.feeds, outputs, sizes)
+    return ExportParity(
+        max_abs_error=worst(reports).max_abs_error,
+        limit=limit,
+        shapes=tuple(shapes),
+        compared_with="PyTorch",
+    )

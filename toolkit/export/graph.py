@@ -1,0 +1,131 @@
+"""Cleaning, writing and checking an ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.errors import InputError
+from toolkit.export.libraries import export_extra, quiet
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
+
+EXTERNAL_ABOVE_BYTES = 2**31 - 2**20
+"""protobuf holds no message above 2 GiB; a MiB is left for what is not weights."""
+
+
+def slimmed(model: ModelProto) -> ModelProto:
+    """The graph with constants folded and dead or repeated nodes gone.
+
+    torch.onnx leaves the reordering of recurrent weights in the graph where they are large; folded,
+    the weights become initializers, which is what the quantizer looks for.
+    """
+    with export_extra():
+        import onnxslim
+    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # it copies the model several times
+        return model
+    with quiet():
+        slim: ModelProto = onnxslim.slim(model)
+    return slim
+
+
+def strip(model: ModelProto) -> None:
+    """Remove what differs from machine to machine, in place: paths, source lines, descriptions.
+
+    Initializers repeated in `value_info` go too: they break quantize_dynamic on Gemm. So do
+    entries that stand there twice.
+    """
+    model.doc_string = ""
+    del model.metadata_props[:]
+    for holder in _holders(model):
+        holder.doc_string = ""
+        del holder.metadata_props[:]
+        for node in holder.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+    for graph in _graphs(model):
+        values = {value.name: value for value in graph.value_info}
+        for known in (*graph.initializer, *graph.input, *graph.output):
+            values.pop(known.name, None)
+        kept = [*values.values()]
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            value.doc_string = ""
+            del value.metadata_props[:]
+    for tensor in tensors(model):
+        tensor.doc_string = ""
+        del tensor.metadata_props[:]
+
+
+def write(model: ModelProto, file: Path) -> None:
+    """Write the model; weights go beside it, as `<file>.data`, only above 2 GiB."""
+    import onnx
+
+    if model.ByteSize() <= EXTERNAL_ABOVE_BYTES:
+        file.write_bytes(model.SerializeToString(deterministic=True))
+        return
+    onnx.save_model(
+        model, file, save_as_external_data=True, location=f"{file.name}.data", size_threshold=1024
+    )
+
+
+def check(file: Path, *, full: bool) -> None:
+    """Check a model file against the ONNX standard.
+
+    Args:
+        file: The model.
+        full: Infer every shape too, and compare with those that are written down.
+
+    Raises:
+        InputError: It is not valid.
+    """
+    with export_extra():
+        import onnx
+    try:
+        onnx.checker.check_model(str(file), full_check=full)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{file} is no valid ONNX model: {reason}") from error
+
+
+def tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Every stored tensor: initializers and attributes, in subgraphs and functions too."""
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for holder in _holders(model):
+        for attribute in (attribute for node in holder.node for attribute in node.attribute):
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def operators(model: ModelProto) -> set[str]:
+    """The operator types in use."""
+    return {node.op_type for holder in _holders(model) for node in holder.node}
+
+
+def _holders(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """Whatever holds nodes."""
+    yield from _graphs(model)
+    yield from model.functions
+
+
+def _graphs(model: ModelProto) -> Iterator[GraphProto]:
+    waiting = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while waiting or nodes:
+        if waiting:
+            graph = waiting.pop()
+            yield graph
+            nodes.extend(graph.node)
+        for node in nodes:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    waiting.append(attribute.g)
+                waiting.extend(attribute.graphs)
+        nodes = []

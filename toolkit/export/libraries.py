@@ -1,0 +1,57 @@
+"""The extra `export`: whether it is installed, and how to keep its libraries quiet."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from toolkit.errors import SetupError
+
+_PACKAGES = {"onnx", "onnx_ir", "onnxscript", "onnxslim", "safetensors", "torch"}
+_LOGGERS = ("torch", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
+
+
+@contextmanager
+def export_extra() -> Iterator[None]:
+    """Turn a missing package of the extra into the error that names it.
+
+    Raises:
+        SetupError: A package of the extra is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in _PACKAGES:
+            raise
+        raise SetupError(
+            f"exporting needs {error.name}, which is not installed",
+            fix="pip install 'onnx-edge-toolkit[cpu,export]'",
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what exporters log and warn about; what was set before is set again afterwards."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Version by distribution name, without those that are not installed."""
+    found: dict[str, str] = {}
+    for name in distributions:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,234 @@
+"""What can be exported, and how each kind of source becomes a module with reference feeds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from toolkit.errors import InputError
+from toolkit.export.feeds import Dimensions
+from toolkit.export.libraries import export_extra
+from toolkit.tasks import TaskSpec
+from toolkit.tensors import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ACCEPTED = (
+    "a run directory that toolkit train wrote, module:callable that returns an nn.Module with "
+    "example inputs, or an .onnx file"
+)
+_CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_RUN_FILE = "run.json"
+_CHECKPOINT_FILE = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exportable:
+    """A module with what exporting it takes: what the callable of `module:callable` returns.
+
+    The callable takes no arguments. It may also return just `(module, inputs)`, which means this
+    class with everything else left at its default.
+
+    Attributes:
+        module: Its forward takes the inputs as keyword arguments by these names, and returns one
+            tensor, a tuple of tensors or a {name: tensor}. Its weights are float32.
+        inputs: Example rows by input name; real ones if possible, since parity is checked on
+            feeds made of their values. 8 to 16 rows are good.
+        dynamic_dimensions: {input: {axis: name}}; when not given, axis 0 of every input that has
+            axes is "batch".
+        output_names: One a tensor that forward returns; "output", or "output_0" and so on, when
+            empty, and the keys of a dictionary in any case.
+        task: What the model is for; plain tensors when not given.
+        preprocessing: A folder with `tokenizer.json` or `features.json`.
+        items: The rows of `inputs` before preprocessing; they travel as `items.json`.
+        name: For the package's record.
+    """
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    dynamic_dimensions: Dimensions | None = None
+    output_names: Sequence[str] = ()
+    task: TaskSpec = field(default_factory=lambda: TaskSpec(name="tensors"))
+    preprocessing: Path | None = None
+    items: Sequence[Any] = ()
+    name: str = "module"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSource:
+    """A module ready to be exported, wherever it came from.
+
+    Attributes:
+        kind: Which kind of source it was.
+        name: Its name, without a folder.
+        sha256: Digest of the weights.
+        module: In eval mode, on the CPU.
+        feeds: The reference inputs.
+        dimensions: Their symbolic dimensions.
+        output_names: Names of the tensors that the module returns; empty for the defaults.
+        task: What the model is for.
+        preprocessing: The folder to copy; none for none.
+        items: The reference inputs before preprocessing.
+        metrics: What training measured.
+    """
+
+    kind: Literal["run", "module"]
+    name: str
+    sha256: str
+    module: nn.Module
+    feeds: dict[str, Array]
+    dimensions: Dimensions
+    output_names: tuple[str, ...]
+    task: TaskSpec
+    preprocessing: Path | None = None
+    items: Sequence[Any] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_source(source: str | Path | Exportable) -> TorchSource | Path:
+    """The module behind a source, or the `.onnx` file that it is.
+
+    Raises:
+        InputError: The source is none of what can be exported, or is broken.
+        SetupError: The extra `export` is not installed.
+    """
+    if isinstance(source, Exportable):
+        return _from_exportable(source, source.name)
+    path = Path(source)
+    if path.suffix.lower() == ".onnx":
+        return path
+    if (path / _RUN_FILE).is_file():
+        return _from_run(path)
+    if (path / _CHECKPOINT_FILE).is_file():
+        raise InputError(
+            f"{path} looks like a Hugging Face checkpoint, which this version cannot export yet",
+            expected=ACCEPTED,
+        )
+    if not path.exists() and _CALLABLE.fullmatch(str(source)):
+        return _from_exportable(_called(str(source)), str(source))
+    state = "is nothing that can be exported" if path.exists() else "does not exist"
+    raise InputError(f"{source} {state}", expected=ACCEPTED)
+
+
+def _from_run(path: Path) -> TorchSource:
+    with export_extra():
+        from toolkit.training.run import WEIGHTS_FILE, open_run
+    import msgspec
+
+    run = open_run(path)
+    with export_extra():
+        module = run.module()
+    _check_weights(module, str(path))
+    return TorchSource(
+        kind="run",
+        name=run.name,
+        sha256=run.record.files[WEIGHTS_FILE],
+        module=module,
+        feeds=run.reference_feeds,
+        dimensions=run.dynamic_dimensions,
+        output_names=run.output_names,
+        task=run.task,
+        preprocessing=run.preprocessing,
+        items=run.reference_items,
+        metrics=msgspec.to_builtins(run.metrics),
+    )
+
+
+def _called(source: str) -> Exportable:
+    """What `module:callable` returns, with the current directory importable meanwhile."""
+    module_name, _, attributes = source.partition(":")
+    with _current_directory_importable():
+        try:
+            found: Any = importlib.import_module(module_name)
+            for attribute in attributes.split("."):
+                found = getattr(found, attribute)
+            made = found()
+        except Exception as error:  # whatever a stranger's code raises
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module_name
+            raise InputError(
+                f"{source} fails: {type(error).__name__}: {error}",
+                expected="a function without arguments that can be imported from here",
+                fix="" if missing else f'python -c "import {module_name}"        (shows where)',
+            ) from error
+    if isinstance(made, tuple) and len(made) == 2:
+        made = Exportable(module=made[0], inputs=made[1])
+    if not isinstance(made, Exportable):
+        raise InputError(
+            f"{source} returned {type(made).__name__}",
+            expected="(module, {input name: example tensor}), or toolkit.export.Exportable",
+        )
+    return made
+
+
+@contextmanager
+def _current_directory_importable() -> Iterator[None]:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _from_exportable(given: Exportable, name: str) -> TorchSource:
+    with export_extra():
+        import torch
+    if not isinstance(given.module, torch.nn.Module):
+        raise InputError(f"{name} gave {type(given.module).__name__}", expected="an nn.Module")
+    inputs: object = given.inputs  # a stranger's code made it
+    if not (
+        isinstance(inputs, Mapping)
+        and inputs
+        and all(isinstance(value, torch.Tensor) for value in inputs.values())
+    ):
+        raise InputError(
+            f"{name} gave no example inputs that can be used", expected="{input name: tensor}"
+        )
+    _check_weights(given.module, name)
+    feeds: dict[str, Array] = {
+        key: value.detach().cpu().numpy().copy() for key, value in inputs.items()
+    }
+    dimensions = given.dynamic_dimensions
+    if dimensions is None:
+        dimensions = {key: {0: "batch"} for key, value in feeds.items() if value.ndim}
+    return TorchSource(
+        kind="module",
+        name=name,
+        sha256=_weights_sha256(given.module),
+        module=given.module,
+        feeds=feeds,
+        dimensions=dimensions,
+        output_names=tuple(given.output_names),
+        task=given.task,
+        preprocessing=given.preprocessing,
+        items=given.items,
+    )
+
+
+def _check_weights(module: nn.Module, name: str) -> None:
+    for key, value in module.state_dict().items():
+        dtype = str(value.dtype).removeprefix("torch.")
+        if (value.is_floating_point() and dtype != "float32") or value.device.type != "cpu":
+            raise InputError(
+                f"the weight {key!r} of {name} is {dtype} on {value.device}",
+                expected="float32 on the CPU: a package starts from the fp32 variant",
+                fix="return module.float().cpu()",
+            )
+
+
+def _weights_sha256(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {[*value.shape]}\n".encode())
+        digest.update(value.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
