@@ -1,0 +1,210 @@
+"""What this machine can run, and what is wrong with it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.cli.main import main
+from toolkit.doctor import (
+    DoctorReport,
+    Wheel,
+    diagnose,
+    missing_library,
+    probe_fresh,
+    require_usable,
+)
+from toolkit.errors import SetupError
+from toolkit.profiling.environment import Machine, this_machine
+from toolkit.runtime import Provider
+from toolkit.runtime.fresh import ChildCrashedError
+from toolkit.runtime.probe import RELU
+
+CPU_ONLY = {"built_in": [Provider.CPU.ort_name], "started": True, "why": ""}
+
+
+def examined(**known: Any) -> DoctorReport:
+    """A diagnosis of a machine without troubles but those given."""
+    healthy: dict[str, Any] = {
+        "probe": lambda provider: CPU_ONLY,
+        "wheels": [Wheel(name="onnxruntime", version="1.31.1")],
+        "environment": {"ORT_DISABLE_TELEMETRY": "1"},
+        "machine": machine(cores=2, cpu_quota=None),
+        "has_module": lambda name: True,
+        "has_nvidia_driver": False,
+    }
+    return diagnose(**{**healthy, **known})
+
+
+def machine(*, cores: int, cpu_quota: float | None) -> Machine:
+    return Machine(
+        cpu="Fast CPU 3000",
+        cpu_features=(),
+        cores=cores,
+        cpu_quota=cpu_quota,
+        governor="",
+        memory_mb=None,
+        os="Linux",
+        python="3.11",
+        versions={"onnxruntime": "1.31.1"},
+    )
+
+
+def test_a_healthy_machine_has_no_problems() -> None:
+    report = examined()
+    assert report.problems == ()
+    assert report.is_usable
+    assert [state.provider for state in report.providers] == list(Provider)
+    assert [state.started for state in report.providers].count(True) == 1
+
+
+def test_the_cpu_starts_here() -> None:
+    found = probe_fresh(Provider.CPU)
+    assert found["started"]
+    assert Provider.CPU.ort_name in found["built_in"]
+    assert found["placement"] == {Provider.CPU.ort_name: 1}
+
+
+def test_a_provider_that_the_wheel_lacks_does_not_start() -> None:
+    found = probe_fresh(Provider.NNAPI)
+    assert not found["started"]
+    assert "NnapiExecutionProvider" in found["why"]
+
+
+def test_two_wheels_in_one_folder_are_an_error_with_the_command_that_mends_it() -> None:
+    wheels = [
+        Wheel(name="onnxruntime", version="1.31.1"),
+        Wheel(name="onnxruntime-gpu", version="1.31.0"),
+    ]
+    (problem,) = examined(wheels=wheels).problems
+    assert problem.severity == "error"
+    assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.0" in problem.problem
+    assert problem.fix == (
+        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+    )
+
+
+def cuda_that_lacks(why: str) -> Any:
+    built_in = [Provider.CUDA.ort_name, Provider.CPU.ort_name]
+
+    def probe(provider: Provider) -> Mapping[str, Any]:
+        starts = provider is Provider.CPU
+        return {"built_in": built_in, "started": starts, "why": "" if starts else why}
+
+    return probe
+
+
+def test_cuda_that_is_listed_and_does_not_start_names_the_library() -> None:
+    report = examined(probe=cuda_that_lacks("the library libcudnn.so.9 is missing"))
+    (problem,) = report.problems
+    assert "libcudnn.so.9" in problem.problem
+    assert "onnxruntime-gpu[cuda,cudnn]" in problem.fix
+    cuda = next(state for state in report.providers if state.provider == "cuda")
+    assert (cuda.built_in, cuda.started) == (True, False)
+    assert report.is_usable  # the CPU still is
+
+
+GLIBC = "libcublasLt.so.13: cannot open shared object file: No such file or directory"
+WINDOWS = (
+    'Error loading "C:\\ort\\providers_cuda.dll" which depends on "cudnn64_9.dll" which is missing'
+)
+
+
+@pytest.mark.parametrize(
+    "log, library",
+    [
+        (f"Failed to load library libonnxruntime_providers_cuda.so: {GLIBC}", "libcublasLt.so.13"),
+        (WINDOWS, "cudnn64_9.dll"),
+        ('Error loading "C:\\ort\\providers_cuda.dll" with error 126', "providers_cuda.dll"),
+        ("Library not loaded: @rpath/libomp.dylib", "libomp.dylib"),
+        ("everything is well", ""),
+    ],
+)
+def test_the_missing_library_is_read_from_the_log(log: str, library: str) -> None:
+    assert missing_library(log) == library
+
+
+def test_a_provider_that_crashes_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crashing(*_: object, **__: object) -> dict[str, Any]:
+        raise ChildCrashedError("starting cuda: the process was ended by SIGSEGV", stderr="")
+
+    monkeypatch.setattr("toolkit.doctor.call_fresh", crashing)
+    found = probe_fresh(Provider.CUDA)
+    assert (found["started"], found["why"]) == (
+        False,
+        "starting cuda: the process was ended by SIGSEGV",
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"ORT_DISABLE_TELEMETRY": "0"}])
+def test_telemetry_that_is_on_is_a_warning(environment: dict[str, str]) -> None:
+    (problem,) = examined(environment=environment).problems
+    assert problem.severity == "warning"
+    assert "ORT_DISABLE_TELEMETRY" in problem.problem
+
+
+def test_a_container_that_gets_less_time_than_it_sees_cores_is_told_the_threads() -> None:
+    (problem,) = examined(machine=machine(cores=8, cpu_quota=1.5)).problems
+    assert "1.5 cores" in problem.problem
+    assert problem.fix == "pass --threads 1"
+
+
+def test_a_quota_of_all_cores_is_no_problem() -> None:
+    assert examined(machine=machine(cores=2, cpu_quota=2.0)).problems == ()
+
+
+def test_a_missing_extra_is_a_note_that_names_it() -> None:
+    (problem,) = examined(has_module=lambda name: name != "onnxscript").problems
+    assert problem.severity == "note"
+    assert "onnxscript" in problem.problem
+    assert problem.fix == "pip install 'onnx-edge-toolkit[export]'"
+
+
+def test_a_gpu_beside_a_build_without_cuda_is_a_warning() -> None:
+    (problem,) = examined(has_nvidia_driver=True).problems
+    assert "CUDA" in problem.problem
+
+
+def without_onnxruntime(provider: Provider) -> Mapping[str, Any]:
+    raise SetupError("onnxruntime cannot be imported", fix="pip install onnx-edge-toolkit[cpu]")
+
+
+def test_a_machine_without_onnxruntime_is_not_usable_and_says_the_remedy_first() -> None:
+    report = examined(probe=without_onnxruntime, has_module=lambda name: False)
+    assert report.problems[0].severity == "error"
+    with pytest.raises(SetupError) as caught:
+        require_usable(report)
+    assert caught.value.exit_code == 4
+    assert caught.value.fix == "pip install onnx-edge-toolkit[cpu]"
+
+
+def test_the_command_ends_well_where_the_cpu_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == "1"
+    assert document["providers"][0]["started"]
+    assert isinstance(document["problems"], list)
+
+
+def test_the_command_prints_a_line_a_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert all(provider in shown for provider in Provider)
+    assert "onnx-edge-toolkit[gpu]" in shown
+    assert this_machine().cpu in shown
+
+
+def test_the_model_that_is_probed_is_what_onnx_makes(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx, of the extra export, is missing")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "relu",
+        [helper.make_tensor_value_info("x", float32, [1])],
+        [helper.make_tensor_value_info("y", float32, [1])],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.checker.check_model(model, full_check=True)
+    assert model.SerializeToString(deterministic=True) == RELU
