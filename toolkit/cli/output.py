@@ -10,6 +10,7 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.progress import Progress, silent
 
 SCHEMA_VERSION = "1"
+FILE_WIDTH = 160
 
 
 def show_json(document: dict[str, Any]) -> None:
@@ -46,7 +47,8 @@ def show_table(
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    console = Console(soft_wrap=False, highlight=False)
+    # Where nobody looks, a narrow table would only break words.
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
     console.print(table)
     if note:
         console.print(note, markup=False)
