@@ -82,7 +82,6 @@ def parity_sizes(
         batch: The batch dimension's name; empty for none.
         longest: Most that a dimension other than the batch may have; none for no limit.
     """
-
     most = longest or sys.maxsize
 
     def at(rows: int, other: Callable[[int], int]) -> Sizes:

@@ -28,6 +28,9 @@ def slimmed(model: ModelProto) -> ModelProto:
         return model
     with quiet():
         slim: ModelProto = onnxslim.slim(model)
+    # It drops inputs that no node reads; the signature is the module's, and stays.
+    del slim.graph.input[:]
+    slim.graph.input.extend(model.graph.input)
     return slim
 
 

@@ -1,9 +1,10 @@
 """The extra `export`: whether it is installed, and how to keep its libraries quiet."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 
 from toolkit.errors import SetupError
@@ -32,13 +33,17 @@ def export_extra() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what exporters log and warn about; what was set before is set again afterwards."""
+    """Silence what exporters log, warn about and print; everything is as before afterwards."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),  # torch.export prints the graph that it gave up on
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from toolkit import __version__
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitError
 from toolkit.export import adopt, graph
 from toolkit.export.comparison import ExportParity, compared
 from toolkit.export.feeds import (
@@ -219,7 +219,7 @@ def _exported(
     try:
         with one_thread():
             sizes = dimension_sizes(source.feeds, source.dimensions)
-            outputs = run_module(module, source.feeds, output_names=source.output_names)
+            outputs = _answers(source)
             traced = trace_sizes(sizes)
             batch = batch_dimension(source.dimensions)
             progress(f"exporting at {sizes_text(traced)}")
@@ -263,6 +263,26 @@ def _exported(
         items=source.items,
         metrics=source.metrics,
     )
+
+
+def _answers(source: TorchSource) -> dict[str, Array]:
+    """What the module answers for its reference rows."""
+    try:
+        outputs = run_module(source.module, source.feeds, output_names=source.output_names)
+    except (ToolkitError, OSError):
+        raise
+    except Exception as error:  # whatever a stranger's code raises
+        raise InputError(
+            f"{source.name} fails on its own example inputs: {type(error).__name__}: {error}",
+            expected="a forward that takes the inputs as keyword arguments by these names: "
+            + ", ".join(source.feeds),
+        ) from error
+    if source.task.output not in ("", *outputs):
+        raise InputError(
+            f"the task of {source.name} reads the output {source.task.output!r}",
+            expected=f"one of {', '.join(outputs)}",
+        )
+    return outputs
 
 
 def _adopted(

@@ -90,7 +90,7 @@ def run_module(module: nn.Module, feeds: Feeds, *, output_names: Sequence[str]) 
     """
     import torch
 
-    with quiet(), torch.no_grad():
+    with torch.no_grad():
         returned = module(**_tensors(feeds))
     named = _named(returned, output_names)
     return {name: value.detach().cpu().numpy() for name, value in named.items()}
@@ -160,7 +160,7 @@ def _check_signature(graph: ModelProto, feeds: Feeds, dimensions: Dimensions) ->
         raise InputError(
             f"the exported graph takes {', '.join(found) or 'nothing'}",
             expected=f"{', '.join(feeds)}, the names of the example inputs",
-            fix="give forward one argument an input, by these names, and use each of them",
+            fix="give forward one argument an input, by these names",
         )
     for name, axes in dimensions.items():
         for axis, dimension in axes.items():
@@ -189,6 +189,6 @@ def _frozen(name: str, axis: int, dimension: str, size: str) -> InputError:
     return InputError(
         f"the module fixes axis {axis} of input {name!r} ({dimension}) at {size}",
         expected=f"a forward that works for any {dimension}",
-        fix="remove Python branches, loops and constants that depend on this size, or leave the "
-        "dimension out of dynamic_dimensions",
+        fix="remove Python branches, loops and constants that depend on this size (torch unrolls "
+        "nn.RNN; nn.LSTM and nn.GRU stay whole), or leave it out of dynamic_dimensions",
     )
