@@ -290,7 +290,7 @@ def _start_fix(state: ProviderState) -> str:
         return "pip install 'onnxruntime-gpu[cuda,cudnn]', and an NVIDIA driver for that CUDA"
     if state.provider == Provider.CPU:
         return "pip install --force-reinstall onnxruntime"
-    return f"it needs {state.origin}"
+    return state.origin
 
 
 def _driver_problems(states: Sequence[ProviderState], *, driver: bool) -> Iterator[Problem]:

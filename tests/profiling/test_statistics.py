@@ -92,9 +92,9 @@ def test_the_histogram_counts_every_run_and_keeps_the_tail_in_one_bar() -> None:
     times = [int(ms * 1e6) for ms in (*range(10, 109), 5000)]
     bars = summarize(times).histogram
     assert sum(count for _, _, count in bars) == 100
-    assert bars[-1][1] == 5000.0
     assert bars[0][0] == 10.0
-    assert bars[-2][1] < 110.0
+    assert bars[-1][1:] == (5000.0, 1)
+    assert bars[-2][1] < 300.0
 
 
 def test_equal_times_have_no_histogram() -> None:

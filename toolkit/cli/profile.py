@@ -1,5 +1,6 @@
 """`toolkit profile`."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,13 +107,14 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
         rows.append(["first run", f"{first.median_ms:.3f}", _values(first.values_ms)])
     if latency is None:
         return rows
+    ms = _Milliseconds(latency)
     for percentile, value in latency.percentiles_ms.items():
         interval = latency.intervals_ms.get(percentile)
         rows.append(
             [
                 f"p{percentile}",
-                f"{value:.3f}",
-                f"{interval[0]:.3f} to {interval[1]:.3f}"
+                ms(value),
+                f"{ms(interval[0])} to {ms(interval[1])}"
                 if interval
                 else f"needs {latency.runs_needed[percentile]} runs",
             ]
@@ -120,9 +122,20 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
     for percentile, needed in latency.runs_needed.items():
         if percentile not in latency.percentiles_ms:
             rows.append([f"p{percentile}", "", f"needs {needed} runs"])
-    spread = f"{latency.min_ms:.3f} to {latency.max_ms:.3f} in {latency.runs} runs"
-    rows.append(["mean", f"{latency.mean_ms:.3f}", f"(range {spread})"])
+    spread = f"{ms(latency.min_ms)} to {ms(latency.max_ms)} in {latency.runs} runs"
+    rows.append(["mean", ms(latency.mean_ms), f"(range {spread})"])
     return rows
+
+
+class _Milliseconds:
+    """Writes times with one number of decimals: four digits for the median, microseconds seen."""
+
+    def __init__(self, latency: "LatencyReport") -> None:
+        median = latency.percentiles_ms[50] or 1.0
+        self._decimals = min(max(3 - math.floor(math.log10(median)), 1), 5)
+
+    def __call__(self, value: float) -> str:
+        return f"{value:.{self._decimals}f}"
 
 
 def _values(values: Sequence[float]) -> str:
@@ -130,9 +143,10 @@ def _values(values: Sequence[float]) -> str:
 
 
 def _show_histogram(latency: "LatencyReport") -> None:
+    ms = _Milliseconds(latency)
     most = max((count for _, _, count in latency.histogram), default=0)
     for low, high, count in latency.histogram:
         bar = "#" * round(BAR_WIDTH * count / most)
-        output.show_text(f"{low:9.3f} to {high:8.3f} ms {count:5d} {bar}")
+        output.show_text(f"{ms(low):>9} to {ms(high):>9} ms {count:5d} {bar}".rstrip())
     if latency.histogram:
         output.show_text("")

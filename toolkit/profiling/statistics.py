@@ -180,16 +180,22 @@ def _binomial_cdf(n: int, p: float) -> Array:
 
 
 def _histogram(ordered: Array) -> tuple[tuple[float, float, int], ...]:
-    """Bars of one width up to the p98, and the rest in the last one: tails would flatten it."""
-    if len(ordered) < RUNS_NEEDED[95] or ordered[0] == ordered[-1]:
+    """Bars of one width over the bulk, and every slower run in the last one.
+
+    The bulk ends at the upper quartile plus three interquartile ranges: one run of a hundred times
+    the median would leave all others in a single bar.
+
+    Source: J. W. Tukey, "Exploratory Data Analysis", chapter 2: the outer fence.
+    """
+    if len(ordered) < RUNS_NEEDED[95]:
         return ()
-    top = float(np.percentile(ordered, 98, method="inverted_cdf"))
-    if top <= ordered[0]:
+    low, high = float(ordered[0]), float(ordered[-1])
+    quarter, upper = np.percentile(ordered, [25, 75], method="inverted_cdf")
+    top = min(float(upper + 3 * (upper - quarter)), high)
+    if top <= low:
         return ()
-    edges = np.linspace(ordered[0], top, BARS)
-    edges = np.append(edges, max(float(ordered[-1]), top))
-    counts = np.histogram(ordered, edges)[0]
-    return tuple(
-        (float(low), float(high), int(count))
-        for low, high, count in zip(edges, edges[1:], counts, strict=False)
-    )
+    edges = [*np.linspace(low, top, BARS + 1).tolist()]
+    if high > top:
+        edges.append(high)
+    counts = np.histogram(ordered, edges)[0].tolist()
+    return tuple(zip(edges, edges[1:], counts, strict=False))
