@@ -42,7 +42,7 @@ format: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## measure, and write benchmarks/results.md
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks
 
 install: $(STAMP) ## the environment in .venv
 
