@@ -80,6 +80,7 @@ recipe = Recipe(
         learning_rate=1e-3,
         schedule="reduce-on-plateau",
         batch_size=32,
+        threads=1,
         max_epochs=60,
         l2=1e-3,
         dropout=0.2,

@@ -96,6 +96,7 @@ recipe = Recipe(
         learning_rate=3e-3,
         schedule="cosine",
         batch_size=64,
+        threads=1,
         max_epochs=30,
         l2=1e-2,
         dropout=0.2,

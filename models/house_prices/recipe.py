@@ -127,6 +127,7 @@ recipe = Recipe(
         schedule="exponential",
         decay=0.99,
         batch_size=4096,  # all rows at once: heavy tails make small batches jump
+        threads=1,
         max_epochs=300,
     ),
     load=load,

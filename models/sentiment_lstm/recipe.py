@@ -124,6 +124,7 @@ recipe = Recipe(
         learning_rate=2e-3,
         schedule="cosine",
         batch_size=32,
+        threads=1,
         max_epochs=8,
         l2=0.01,
         dropout=0.5,

@@ -140,3 +140,20 @@ def test_dropout_that_no_layer_reads_is_refused(recipe: Path, tmp_path: Path) ->
     recipe.write_text(recipe.read_text().replace("nn.Dropout(settings.dropout)", "nn.Identity()"))
     with pytest.raises(InputError, match="dropout"):
         train(recipe, tmp_path / "run")
+
+
+def test_threads_are_as_asked_while_training_and_as_before_afterwards(
+    recipe: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    seen: set[int] = set()
+    train(
+        recipe,
+        tmp_path / "run",
+        settings={"threads": before + 1},
+        progress=lambda _state: seen.add(torch.get_num_threads()),
+    )
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before

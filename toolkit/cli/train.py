@@ -52,16 +52,20 @@ def train(
     chosen = pairs(settings, option="--set")
     if force and target.exists():
         output.say(f"{target} will be replaced")
-    with _progress(quiet=quiet) as progress:
-        report = training.train(
-            recipe,
-            target,
-            settings=chosen,
-            seed=seed,
-            resume=resume,
-            force=force,
-            progress=progress,
-        )
+    try:
+        with _progress(quiet=quiet) as progress:
+            report = training.train(
+                recipe,
+                target,
+                settings=chosen,
+                seed=seed,
+                resume=resume,
+                force=force,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        output.say("the same command with --resume goes on after the last whole epoch")
+        raise
     _show(report, as_json=json_output)
 
 
@@ -79,7 +83,7 @@ def _show(report: "TrainReport", *, as_json: bool) -> None:
         output.show_json(msgspec.to_builtins(report, enc_hook=str))
         return
     rows = [
-        (split, metric, f"{e.value:.4f}", f"{e.interval_95[0]:.4f} to {e.interval_95[1]:.4f}", e.n)
+        (split, metric, _number(e.value), " to ".join(map(_number, e.interval_95)), e.n)
         for split, scores in report.metrics.items()
         for metric, e in scores.metrics.items()
     ]
@@ -114,7 +118,7 @@ def _progress(*, quiet: bool) -> Iterator["ProgressCallback | None"]:
             done = (state.epoch - 1) * state.batches + state.batch
             bar.update(
                 task,
-                description=_described(state),
+                description=f"{state.phase}: epoch {state.epoch} of {state.epochs}",
                 completed=done,
                 total=state.epochs * state.batches,
             )
@@ -124,10 +128,14 @@ def _progress(*, quiet: bool) -> Iterator["ProgressCallback | None"]:
 
 def _lines(state: "Progress") -> None:
     if state.batch == 1:
-        output.say(_described(state))
+        output.say(f"{state.phase}: epoch {state.epoch} of {state.epochs}{_last(state)}")
 
 
-def _described(state: "Progress") -> str:
-    figures = [f"{name} {value:.4g}" for name, value in state.figures.items() if name != "epoch"]
-    place = f"{state.phase}: epoch {state.epoch} of at most {state.epochs}"
-    return ", ".join([place, *figures])
+def _last(state: "Progress") -> str:
+    """The losses and the metric of the epoch before."""
+    shown = [name for name in state.figures if name not in {"epoch", "learning_rate"}]
+    return "".join(f", {name} {state.figures[name]:.4g}" for name in shown)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"

@@ -2,7 +2,8 @@
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -67,7 +68,7 @@ def fit_recipe(
 ) -> Fitted:
     """Train the folds and the final model, going on with what `folder` holds.
 
-    The caller's random numbers are as they were before.
+    The caller's random numbers and threads are as they were before.
 
     Args:
         recipe: What to train.
@@ -79,7 +80,7 @@ def fit_recipe(
         InputError: A function of the recipe failed, or gave what does not fit its task.
         CheckFailedError: The loss became infinite or NaN.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _threads(settings.threads):
         data = _ask(recipe, recipe.load, settings)
         for split in (data.train, data.validation, data.test):
             _check_targets(recipe.task, split)
@@ -114,6 +115,16 @@ def fit_recipe(
         cross_validation=fold_scores(recipe.task, values) if values else None,
         earlier_seconds=seconds + model.earlier_seconds,
     )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit_model(

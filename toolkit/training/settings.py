@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folds: k of k-fold cross-validation on the training split, before the final model is
             trained on the whole of it; 0 for none.
         seed: Decides initial weights, order of rows, dropout, augmentation and folds.
+        threads: Of torch on the CPU; 0 leaves the choice to torch. Sums come out differently with
+            another number of threads, so a fixed one makes results repeat on other machines of
+            the kind; and small models gain little from two threads, but lose much when another
+            program wants one of the cores.
         accelerator: "cpu", "gpu", or "auto" for the GPU where there is one. Runs repeat bit for
             bit on one machine's CPU; a GPU promises less.
     """
@@ -55,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gradient_clip: NotNegative = 0.0
     folds: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    threads: Annotated[int, Meta(ge=0)] = 0
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
 
 

@@ -60,6 +60,7 @@ def write_run(
     model, data = fitted.model, fitted.data
     (folder / RECIPE_FILE).write_bytes(source)
     save_model(model.module, str(folder / WEIGHTS_FILE))
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it private
     if any(model.preprocessing.iterdir()):
         shutil.copytree(model.preprocessing, folder / PREPROCESSING)
     _write_curve(folder / "curve.csv", model.curve)
