@@ -19,7 +19,7 @@ def test_a_run_becomes_a_package_that_takes_text(tmp_path: Path) -> None:
     report = export(run, tmp_path / "a.ortpackage")
     opened, package = open_run(run), ModelPackage.open(report.package)
     assert package.contents.task == opened.task
-    assert package.contents.metrics == msgspec.to_builtins(opened.metrics)
+    assert package.contents.metrics == msgspec.json.decode(msgspec.json.encode(opened.metrics))
     assert package.contents.source.name == "tiny-text"
     assert package.contents.source.sha256 == opened.record.files["weights.safetensors"]
     preprocessing = package.asset("preprocessing")
