@@ -61,8 +61,8 @@ def _summary(result: Any) -> list[str]:
     if "results" in result:
         return [f"{entry['label']}  {entry['score']:.4f}" for entry in result["results"]]
     if "latency_ms" in result:
-        p50 = result["latency_ms"]["p50"]
-        return [f"p50 {p50:.3f} ms, session creation {result['session_creation_ms']:.1f} ms"]
+        p50, creation = result["latency_ms"]["p50"], result["session_creation_ms"]["median"]
+        return [f"p50 {p50:.3f} ms, session creation {creation:.1f} ms"]
     return [f"{result['variant']}: accuracy {result['metrics']['accuracy']['value']:.4f}"]
 
 
