@@ -36,8 +36,7 @@ def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     app = typer.Typer(
         name="toolkit",
         help=(
-            "From a PyTorch model to a verified, quantized ONNX model package, "
-            "and onto the device."
+            "From a PyTorch model to a verified, quantized ONNX model package, and onto the device."
         ),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
