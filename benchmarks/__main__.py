@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.measures import Settings, help_text, python_call, whole_process
 from benchmarks.packages import sentiment_lstm
 from benchmarks.pairs import Ratio
+from toolkit.machine import this_machine
 from toolkit.package import ModelPackage
-from toolkit.profiling.environment import this_machine
 
 RESULTS = Path(__file__).with_name("results.md")
 HEAD = """# Benchmarks

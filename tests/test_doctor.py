@@ -1,6 +1,9 @@
 """What this machine can run, and what is wrong with it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from toolkit.doctor import (
     require_usable,
 )
 from toolkit.errors import SetupError
-from toolkit.profiling.environment import Machine, this_machine
+from toolkit.machine import Machine, this_machine
 from toolkit.runtime import Provider
 from toolkit.runtime.fresh import ChildCrashedError
 from toolkit.runtime.probe import RELU
@@ -178,6 +181,23 @@ def test_a_machine_without_onnxruntime_is_not_usable_and_says_the_remedy_first()
         require_usable(report)
     assert caught.value.exit_code == 4
     assert caught.value.fix == "pip install onnx-edge-toolkit[cpu]"
+
+
+def test_the_command_prints_its_findings_where_onnxruntime_cannot_be_imported(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('gone')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", "doctor", "--json"],
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 4, done.stderr
+    document = json.loads(done.stdout)
+    assert not document["usable"]
+    assert "gone" in document["problems"][0]["problem"]
 
 
 def test_the_command_ends_well_where_the_cpu_starts(capsys: pytest.CaptureFixture[str]) -> None:

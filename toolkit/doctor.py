@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.errors import SetupError
-from toolkit.profiling.environment import Machine, this_machine
+from toolkit.machine import Machine, this_machine
 from toolkit.runtime.fresh import ChildCrashedError, call_fresh
 from toolkit.runtime.providers import Provider
 

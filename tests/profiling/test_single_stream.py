@@ -9,7 +9,7 @@ import pytest
 
 from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit.cli.main import main
-from toolkit.errors import InputError, SetupError
+from toolkit.errors import InputError, SetupError, ToolkitWarning
 from toolkit.package import ModelPackage
 from toolkit.profiling import ProfileReport, RunFailedError, profile
 from toolkit.profiling.child import time_runs
@@ -97,6 +97,14 @@ def test_an_unknown_provider_is_typed_wrongly(capsys: pytest.CaptureFixture[str]
 def test_a_provider_that_is_not_built_in_ends_the_profile() -> None:
     with pytest.raises(SetupError, match="NnapiExecutionProvider"):
         profile(GRAPH, options=SessionOptions(provider=Provider.NNAPI), sizes={"sequence": 2})
+
+
+def test_a_fallback_that_was_allowed_is_warned_of_once_and_shown() -> None:
+    options = SessionOptions(provider=Provider.NNAPI, allow_fallback=True)
+    with pytest.warns(ToolkitWarning, match="NnapiExecutionProvider") as caught:
+        report = profile(GRAPH, options=options, runs=1, sizes={"sequence": 2})
+    assert len(caught) == 1
+    assert (report.provider, report.settings.provider) == ("cpu", "nnapi")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from toolkit.errors import InputError
-from toolkit.profiling.environment import Machine
+from toolkit.machine import Machine
 from toolkit.profiling.statistics import LatencyReport
 
 Scenario = Literal["single-stream"]

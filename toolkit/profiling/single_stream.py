@@ -1,5 +1,6 @@
 """The single-stream scenario: one run after another, as an app with one user makes them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,11 +11,11 @@ from typing import Any
 import msgspec
 
 from toolkit import __version__
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitWarning
+from toolkit.machine import this_machine
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.child import Answer, Request
-from toolkit.profiling.environment import this_machine
 from toolkit.profiling.report import (
     Environment,
     FreshTimes,
@@ -87,7 +88,9 @@ def profile(
     for position in range(1, processes if measured.first_run_ms is not None else 1):
         progress(f"session creation and first run, fresh process {position + 1} of {processes}")
         start_only = msgspec.structs.replace(request, warmup=0, runs=0)
-        answers.append(_measured(start_only, doing=f"starting {name}"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
+            answers.append(_measured(start_only, doing=f"starting {name}"))
     report = ProfileReport(
         scenario="single-stream",
         latency=summarize(measured.times_ns) if measured.times_ns else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.profiling.environment import cpu_model, cpu_quota, this_machine
+from toolkit.machine import cpu_model, cpu_quota, this_machine
 from toolkit.profiling.memory import peak_rss_mb
 
 
