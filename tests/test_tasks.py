@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -108,6 +109,26 @@ def test_softmax_of_logits_gives_the_scores() -> None:
     (result,) = task.decode({"logits": np.log(np.array([[1.0, 3.0]], np.float32))})
     assert result["label"] == "b"
     assert result["scores"] == pytest.approx({"a": 0.25, "b": 0.75})
+
+
+@pytest.mark.parametrize("activation, width", [("sigmoid", 1), ("softmax", 5), ("none", 3)])
+def test_one_item_and_many_are_decoded_alike(
+    activation: Literal["sigmoid", "softmax", "none"], width: int
+) -> None:
+    labels = tuple("abcde"[: max(width, 2)])
+    task = open_task(
+        TaskSpec(
+            name="image-classification", labels=labels, output="logits", activation=activation
+        ),
+        None,
+        IMAGE,
+    )
+    logits = (np.random.default_rng(0).standard_normal((100, width)) * 40).astype(np.float32)
+    together = task.decode({"logits": logits})
+    for row, result in zip(logits, together, strict=True):
+        (alone,) = task.decode({"logits": row[None]})
+        assert alone["label"] == result["label"]
+        assert alone["scores"] == pytest.approx(result["scores"], abs=1e-6)
 
 
 def test_a_regression_of_logarithms_answers_with_the_value() -> None:

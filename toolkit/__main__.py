@@ -1,7 +1,5 @@
 """`python -m toolkit`."""
 
-import sys
+from toolkit.cli.start import start
 
-from toolkit.cli.main import main
-
-sys.exit(main())
+start()

@@ -97,7 +97,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     output.say(f"warning: {message}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

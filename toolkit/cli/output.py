@@ -48,10 +48,12 @@ def show_table(
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     # Where nobody looks, a narrow table would only break words.
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+    console = Console(
+        width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False, markup=False
+    )
     console.print(table)
     if note:
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def say(text: str) -> None:

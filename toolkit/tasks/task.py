@@ -1,5 +1,6 @@
 """Items to feeds, outputs to results."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ from toolkit.tensors import Array, TensorSpec
 Item = Any
 """A text, a row ({column: value}), an image (array or file), by task."""
 Result = dict[str, Any]
+
+FEW = 64
+"""Up to this many numbers plain Python beats numpy, whose every call costs a microsecond."""
 
 DATA_LIMIT = 1000
 """Above this many elements a plain tensor's result leaves its data out (design.md, section 5)."""
@@ -60,13 +64,31 @@ class Task:
         if self.specification.name == "tabular-regression":
             values = np.exp(answer) if self.specification.value_transform == "exp" else answer
             return [{"value": value} for value in values.reshape(len(values)).tolist()]
+        if answer.size <= FEW:
+            rows = answer.reshape(len(answer), -1).tolist()
+            return [self._classification(self._probabilities_of_one(row)) for row in rows]
         return [self._classification(row) for row in self.probabilities(answer).tolist()]
+
+    def _probabilities_of_one(self, logits: list[float]) -> list[float]:
+        """What `probabilities` gives for one item."""
+        if self.specification.activation == "sigmoid":
+            power = math.exp(-abs(logits[0]))
+            more, less = 1.0 / (1.0 + power), power / (1.0 + power)
+            return [less, more] if logits[0] >= 0 else [more, less]
+        if self.specification.activation == "softmax":
+            largest = max(logits)
+            powers = [math.exp(logit - largest) for logit in logits]
+            total = sum(powers)
+            return [power / total for power in powers]
+        return logits
 
     def probabilities(self, logits: Array) -> Array:
         """float[batch, labels] of probabilities from the task's output."""
         if self.specification.activation == "sigmoid":
-            positive = 1.0 / (1.0 + np.exp(-logits.reshape(-1, 1)))
-            return np.concatenate([1.0 - positive, positive], axis=1)
+            column = logits.reshape(-1, 1)
+            power = np.exp(-np.abs(column))  # at most 1, whatever the logit
+            more, less = 1.0 / (1.0 + power), power / (1.0 + power)
+            return np.where(column >= 0, np.hstack([less, more]), np.hstack([more, less]))
         if self.specification.activation == "softmax":
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
             return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
