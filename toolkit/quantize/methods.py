@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolkit.quantize.rowwise import quantize_rowwise
 from toolkit.quantize.weights import quantize_weights
 
 
@@ -78,6 +79,14 @@ def _quiet() -> Iterator[None]:
 
 
 METHODS = (
+    Method(
+        name="rowwise",
+        summary="int8 weights a channel, int8 activations with a scale a row",
+        precision="int8",
+        apply=quantize_rowwise,
+        # For the weights of other operators, as below.
+        session_options={"session.disable_quant_qdq": "1"},
+    ),
     Method(
         name="weight-only",
         summary="int8 weights a channel, computed in float32",
