@@ -22,7 +22,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## train, export, quantize, run and profile a text classifier on shipped data
-	$(BIN)/toolkit demo
+	$(BIN)/toolkit demo --force
 
 test: $(STAMP) ## the whole test suite
 	$(BIN)/python -m pytest

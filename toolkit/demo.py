@@ -64,7 +64,7 @@ def demo(
     """
     if output.exists() and any(output.iterdir()) and not force:
         raise InputError(f"{output} is not empty", fix="pass --force to replace it, or another -o")
-    recipe = _shipped("sentiment_lstm")
+    recipe = _short(_shipped("sentiment_lstm"))
     data = str(recipe.parent / "movie_reviews.csv.gz")
     run, package = str(output / "run"), str(output / "sentiment.ortpackage")
     replace = ["--force"] if force else []
@@ -139,6 +139,12 @@ def _failure(command: str, code: int) -> ToolkitError:
     kinds = {kind.exit_code: kind for kind in ToolkitError.__subclasses__()}
     kind = kinds.get(code, ToolkitError)
     return kind(f"the demo stopped: '{command}' ended with exit code {code}", fix=command)
+
+
+def _short(path: Path) -> Path:
+    """The path as a user in this directory types it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _shipped(name: str) -> Path:
