@@ -187,6 +187,7 @@ def test_external_data_outside_the_models_folder_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import onnx
+
     from tests.builders import matmul
 
     folder = tmp_path / "models"
