@@ -38,7 +38,7 @@ def test_a_demo_whose_command_fails_ends_with_that_commands_code(
 ) -> None:
     from toolkit import demo as _  # noqa: F401  the module must be loaded before it is patched
 
-    monkeypatch.setattr(sys.modules["toolkit.demo"], "EPOCHS", -1)
+    monkeypatch.setattr(sys.modules["toolkit.demo"], "HURRY", ("max_epochs=-1",))
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 3
     error = capsys.readouterr().err
     assert "ended with exit code 3" in error
