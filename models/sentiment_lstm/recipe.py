@@ -32,7 +32,7 @@ class LstmSettings(Settings, frozen=True, kw_only=True):
     vocabulary: int = 8000
     embedding: int = 64
     units: int = 128
-    word_dropout: float = 0.3
+    word_dropout: float = 0.4
 
 
 class SentimentLstm(nn.Module):
@@ -121,7 +121,7 @@ recipe = Recipe(
     ),
     settings=LstmSettings(
         optimizer="adamw",
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         schedule="cosine",
         batch_size=32,
         threads=1,

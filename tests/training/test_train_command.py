@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,8 +81,8 @@ def test_an_interrupt_ends_with_130_and_says_how_to_go_on(
 def test_a_recipe_file_runs_by_itself(recipe: Path, tmp_path: Path) -> None:
     command = "from toolkit.cli.train import train_file\n\n    train_file(__file__)\n"
     recipe.write_text(f'{TABULAR}\nif __name__ == "__main__":\n    {command}')
-    arguments = [sys.executable, recipe, "--set", "max_epochs=1", "--json"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = [sys.executable, str(recipe), "--set", "max_epochs=1", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
