@@ -28,8 +28,8 @@ class RowRange:
 
 SYMMETRIC = RowRange(zero_point=128, levels=127, floor=1e-8, one_sided=False)
 POSITIVE = RowRange(zero_point=0, levels=255, floor=1e-8, one_sided=True)
-GELU = RowRange(zero_point=10, levels=245, floor=0.017 * 245, one_sided=True)
-"""GELU is never below -0.17, so 10 steps of at least 0.017 hold its negative side."""
+GELU = RowRange(zero_point=32, levels=223, floor=0.17 * 223 / 32, one_sided=True)
+"""GELU is never below -0.17, so 32 steps of at least 0.17 / 32 hold its negative side."""
 
 _POSITIVE = {"Relu", "Sigmoid", "Softmax", "HardSigmoid"}
 _GELU = {"Gelu", "FastGelu", "BiasGelu"}
