@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from toolkit.errors import InputError
+from toolkit.package.integrity import WRITE_AGAIN
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import TensorSpec
 
@@ -190,18 +191,15 @@ def read_document(file: Path, kind: type[DocumentT]) -> DocumentT:
     try:
         document = msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is damaged or not ours: {error}", fix=_EXPORT_AGAIN) from error
+        raise InputError(f"{file} is damaged or not ours: {error}", fix=WRITE_AGAIN) from error
     written = document.additional_metadata.toolkit.digest
     if written != _digest(document):
         raise InputError(
             f"{file} was changed after it was written: its digest does not match",
             expected=f"sha256 {written or 'in additional_metadata.toolkit.digest'}",
-            fix=_EXPORT_AGAIN,
+            fix=WRITE_AGAIN,
         )
     return document
-
-
-_EXPORT_AGAIN = "copy the package again, or write it again with toolkit export"
 
 
 class _Schema(msgspec.Struct):
@@ -212,7 +210,7 @@ def _check_schema(raw: bytes, file: Path) -> None:
     try:
         found = msgspec.json.decode(raw, type=_Schema).schema_version
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is no valid JSON: {error}", fix=_EXPORT_AGAIN) from error
+        raise InputError(f"{file} is no valid JSON: {error}", fix=WRITE_AGAIN) from error
     if found != SCHEMA_VERSION:
         raise InputError(
             f"{file} has schema version {found!r}",

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from toolkit.errors import InputError
+
+WRITE_AGAIN = "copy the package again, or write it again with toolkit export"
 
 
 def file_sha256(file: Path) -> str:
@@ -72,8 +74,16 @@ def refuse_links(root: Path) -> None:
                 )
 
 
-def check_files(directory: Path, hashes: dict[str, str], *, named_in: Path) -> None:
+def check_files(
+    directory: Path, hashes: Mapping[str, str], *, named_in: Path, fix: str = WRITE_AGAIN
+) -> None:
     """Check that files exist and have the content that was written.
+
+    Args:
+        directory: Where they are.
+        hashes: SHA-256 by relative path.
+        named_in: The document that says so.
+        fix: What to do about a damaged one.
 
     Raises:
         InputError: A file is missing or its hash differs; it is named.
@@ -88,7 +98,7 @@ def check_files(directory: Path, hashes: dict[str, str], *, named_in: Path) -> N
             raise InputError(
                 f"{file} is damaged: its content is not what was written",
                 expected=f"sha256 {expected}, found {found}",
-                fix="copy the package again, or write it again with toolkit export",
+                fix=fix,
             )
 
 
@@ -106,7 +116,7 @@ def check_asset(directory: Path, address: str) -> None:
         raise InputError(
             f"the shared asset {directory} ({names}) is damaged: not what was written",
             expected=f"{address}, found {found}",
-            fix="copy the package again, or write it again with toolkit export",
+            fix=WRITE_AGAIN,
         )
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.package.integrity import file_sha256, portable
+from toolkit.package.integrity import check_files
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, TensorSpec
 from toolkit.training.metrics import FoldScores, Scores
@@ -190,19 +190,6 @@ def open_run(path: Path) -> Run:
             expected=SCHEMA_VERSION,
             fix="use the version of the toolkit that wrote it",
         )
-    for name, digest in record.files.items():
-        _check(Path(path) / portable(name, named_in=file), digest)
+    fix = "copy the run again, or train it again with toolkit train"
+    check_files(Path(path), record.files, named_in=file, fix=fix)
     return Run(path=Path(path), record=record)
-
-
-def _check(file: Path, digest: str) -> None:
-    try:
-        found = file_sha256(file)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    if found != digest:
-        raise InputError(
-            f"{file} is damaged: its content is not what was written",
-            expected=f"sha256 {digest}, found {found}",
-            fix="copy the run again, or train it again with toolkit train",
-        )
