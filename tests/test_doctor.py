@@ -151,7 +151,8 @@ def test_telemetry_that_is_on_is_a_warning(environment: dict[str, str]) -> None:
 def test_a_container_that_gets_less_time_than_it_sees_cores_is_told_the_threads() -> None:
     (problem,) = examined(machine=machine(cores=8, cpu_quota=1.5)).problems
     assert "1.5 cores" in problem.problem
-    assert problem.fix == "pass --threads 1"
+    assert "keep to 1 threads" in problem.problem
+    assert problem.severity == "note"
 
 
 def test_a_quota_of_all_cores_is_no_problem() -> None:

@@ -257,10 +257,11 @@ def _quota_problems(machine: Machine) -> Iterator[Problem]:
     quota = machine.cpu_quota
     if quota is not None and quota < machine.cores:
         yield Problem(
-            severity="warning",
+            severity="note",
             problem=f"this container gets the time of {quota:g} cores and sees {machine.cores}: "
-            "ONNX Runtime starts a thread for each core, and they wait for each other",
-            fix=f"pass --threads {max(1, int(quota))}",
+            f"sessions of the toolkit keep to {max(1, int(quota))} threads; ONNX Runtime by itself "
+            "starts one for each core, and they wait for each other",
+            fix=f"elsewhere, set intra_op_num_threads to {max(1, int(quota))}",
         )
 
 

@@ -9,11 +9,23 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-FEATURES = (
-    *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"),
-    *("asimd", "asimddp", "i8mm", "sve"),
+from toolkit.limits import (
+    PROCESSORS,
+    affinity,
+    cpu_quota,
+    default_threads,
+    memory_limit_bytes,
+    physical_cores,
+    usable_cores,
 )
-"""CPU features that ONNX Runtime's kernels choose by."""
+
+FEATURES = (
+    *("sse4_1", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx_vnni_int8"),
+    *("avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),
+)
+"""CPU features that ONNX Runtime's kernels choose by, by their names in /proc/cpuinfo."""
 
 ORT_DISTRIBUTIONS = (
     "onnxruntime",
@@ -22,6 +34,13 @@ ORT_DISTRIBUTIONS = (
     "onnxruntime-directml",
     "onnxruntime-qnn",
 )
+
+
+PROVIDER_DISTRIBUTIONS = (
+    *("onnxruntime-ep-openvino", "onnxruntime-ep-webgpu", "openvino"),
+    *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "tensorrt"),
+)
+"""What execution providers come in, or compute with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +56,15 @@ class Machine:
         memory_mb: Memory in 10^6 bytes; None where it cannot be read.
         os: System, release and architecture.
         python: Python's version.
-        versions: Version by ONNX Runtime distribution.
+        versions: Version by distribution of ONNX Runtime, and of what its providers come in.
+        physical_cores: Physical cores behind the usable logical ones; None where unknown.
+        affinity: Numbers of the logical cores that this process may be scheduled on; empty where
+            the system does not tell.
+        default_threads: Intra-op threads of a session that names no number; None where ONNX Runtime
+            chooses them.
+        memory_limit_mb: Memory that the container gets, in 10^6 bytes; None without a limit.
+        frequency_mhz: Clock of the first core when it was read; None where it cannot be.
+        max_frequency_mhz: The highest clock that its governor allows; None where it cannot be read.
     """
 
     cpu: str
@@ -49,6 +76,12 @@ class Machine:
     os: str
     python: str
     versions: dict[str, str]
+    physical_cores: int | None = None
+    affinity: Sequence[int] = ()
+    default_threads: int | None = None
+    memory_limit_mb: float | None = None
+    frequency_mhz: float | None = None
+    max_frequency_mhz: float | None = None
 
     def as_line(self) -> str:
         """The part that a reader compares first, on one line."""
@@ -62,23 +95,32 @@ class Machine:
 def this_machine() -> Machine:
     """The machine and the versions that this process runs on."""
     cpuinfo = _text(Path("/proc/cpuinfo"))
+    own = affinity()
+    frequencies = PROCESSORS / f"cpu{own[0] if own else 0}" / "cpufreq"
+    limit = memory_limit_bytes()
     return Machine(
         cpu=cpu_model(cpuinfo),
-        cpu_features=_features(cpuinfo),
+        cpu_features=cpu_features(cpuinfo),
         cores=usable_cores(),
         cpu_quota=cpu_quota(),
-        governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip(),
+        governor=_text(frequencies / "scaling_governor").strip(),
         memory_mb=_memory_mb(),
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        versions=ort_versions(),
+        versions=installed_versions((*ORT_DISTRIBUTIONS, *PROVIDER_DISTRIBUTIONS)),
+        physical_cores=physical_cores(own),
+        affinity=own,
+        default_threads=default_threads() if own else None,
+        memory_limit_mb=None if limit is None else limit / 1e6,
+        frequency_mhz=frequency_mhz(frequencies / "scaling_cur_freq", cpuinfo),
+        max_frequency_mhz=frequency_mhz(frequencies / "scaling_max_freq"),
     )
 
 
-def ort_versions() -> dict[str, str]:
-    """Version of every ONNX Runtime distribution that is installed."""
+def installed_versions(distributions: Sequence[str] = ORT_DISTRIBUTIONS) -> dict[str, str]:
+    """Version of every distribution that is installed, those of ONNX Runtime by default."""
     found: dict[str, str] = {}
-    for name in ORT_DISTRIBUTIONS:
+    for name in distributions:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -100,62 +142,23 @@ def cpu_model(cpuinfo: str) -> str:
     return platform.processor() or platform.machine()
 
 
-def usable_cores() -> int:
-    """Logical cores that this process may be scheduled on."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def frequency_mhz(file: Path, cpuinfo: str = "") -> float | None:
+    """A clock in MHz, from a file in kHz or else from /proc/cpuinfo; None where neither tells.
 
-
-def cpu_quota(root: Path = Path("/sys/fs/cgroup"), self_cgroup: str | None = None) -> float | None:
-    """Cores' worth of CPU time that the control group allows; None without a limit.
-
-    Args:
-        root: Where control groups are mounted.
-        self_cgroup: Content of /proc/self/cgroup.
-
-    Source: Linux Documentation/admin-guide/cgroup-v2.rst, "cpu.max"; scheduler/sched-bwc.rst for
-        version 1.
+    Source: Linux Documentation/admin-guide/pm/cpufreq.rst, "scaling_cur_freq".
     """
-    if self_cgroup is None:
-        self_cgroup = _text(Path("/proc/self/cgroup"))
-    limits: list[float] = []
-    for line in self_cgroup.splitlines():
-        parts = line.split(":", 2)
-        if len(parts) != 3 or (parts[1] and "cpu" not in parts[1].split(",")):
-            continue
-        own = parts[2].strip("/")
-        base = root if not parts[1] else _first_folder(root, parts[1])
-        # A limit on any group above counts; in a container the own path may not be visible.
-        for folder in (base / own, *(base / own).parents):
-            if not folder.is_relative_to(base):
-                break
-            limit = _limit_v1(folder) if parts[1] else _limit_v2(folder)
-            if limit is not None:
-                limits.append(limit)
-    return min(limits, default=None)
+    khz = _text(file).strip()
+    if khz.isdecimal():
+        return int(khz) / 1e3
+    for line in cpuinfo.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "cpu MHz":
+            return float(value)
+    return None
 
 
-def _first_folder(root: Path, controllers: str) -> Path:
-    named = [root / controllers, root / "cpu", root / "cpu,cpuacct"]
-    return next((folder for folder in named if folder.is_dir()), named[0])
-
-
-def _limit_v2(folder: Path) -> float | None:
-    parts = _text(folder / "cpu.max").split()
-    if len(parts) != 2 or parts[0] == "max":
-        return None
-    return int(parts[0]) / int(parts[1])
-
-
-def _limit_v1(folder: Path) -> float | None:
-    quota, period = (_text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
-    if not quota or not period or int(quota) <= 0:
-        return None
-    return int(quota) / int(period)
-
-
-def _features(cpuinfo: str) -> tuple[str, ...]:
+def cpu_features(cpuinfo: str) -> tuple[str, ...]:
+    """Those of `FEATURES` that /proc/cpuinfo lists; empty where it lists none."""
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         if key.strip() in {"flags", "Features"}:

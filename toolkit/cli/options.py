@@ -50,7 +50,7 @@ ThreadsOption = Annotated[
     typer.Option(
         "--threads",
         min=0,
-        help="Intra-op threads; 0 leaves the choice to ONNX Runtime.",
+        help="Intra-op threads; 0 is one a physical core, within affinity and container quota.",
         show_default="0",
     ),
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.errors import InputError, SetupError, ToolkitWarning
+from toolkit.limits import default_threads, is_limited
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import Array, Feeds, TensorSpec
 
@@ -37,7 +38,8 @@ class SessionOptions:
         provider: The execution provider that must run at least one node.
         provider_options: Its options, as ONNX Runtime spells them.
         allow_fallback: Take the CPU, with a warning, where the provider cannot run.
-        threads: Intra-op threads; 0 leaves the choice to ONNX Runtime (one a physical core).
+        threads: Intra-op threads; 0 is one a physical core, but no more than affinity and the
+            container's quota allow, which ONNX Runtime by itself looks at neither of.
         spinning: Let idle threads spin. Off where several sessions share a machine.
         graph_level: The graph optimization level.
     """
@@ -48,6 +50,13 @@ class SessionOptions:
     threads: int = 0
     spinning: bool = True
     graph_level: GraphLevel = "all"
+
+
+_WEIGHTS_BESIDE = {
+    "session.optimized_model_external_initializers_file_name": "{name}.data",
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+}
+"""Keeps the file of the graph small: its readers want names and shapes."""
 
 
 class Session:
@@ -85,9 +94,24 @@ class Session:
                 raise
         return dict(zip(self._output_names, values, strict=True))
 
+    def recorded(self) -> tuple[Path, int]:
+        """End the recording that `open_session` was asked for.
+
+        Returns:
+            Its file, a JSON list of trace events in microseconds, and when it began by the clock
+            of `time.time_ns`.
+        """
+        began_ns = int(self._raw.get_profiling_start_time_ns())
+        return Path(self._raw.end_profiling()), began_ns
+
 
 def open_session(
-    model: Path, options: SessionOptions, *, config: Mapping[str, str] | None = None
+    model: Path,
+    options: SessionOptions,
+    *,
+    config: Mapping[str, str] | None = None,
+    recording: Path | None = None,
+    graph: Path | None = None,
 ) -> Session:
     """A session on the provider that was asked for.
 
@@ -95,6 +119,9 @@ def open_session(
         model: The `.onnx` file.
         options: Provider, threads and the like.
         config: Session configuration entries that the package's variant carries.
+        recording: Record every node into files whose names begin so; see `Session.recorded`. Runs
+            become slower: never for latency.
+        graph: Where to write the optimized graph, with its weights in a file beside it.
 
     Raises:
         SetupError: The provider is not built in, does not start, or runs no node, and
@@ -103,6 +130,13 @@ def open_session(
     """
     provider = _checked_provider(options)
     settings = _settings(options, config or {})
+    if recording is not None:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(recording)
+    if graph is not None:
+        settings.optimized_model_filepath = str(graph)
+        for key, value in _WEIGHTS_BESIDE.items():
+            settings.add_session_config_entry(key, value.format(name=graph.name))
     chosen: list[Any] = [(provider.ort_name, dict(options.provider_options))]
     if provider is not Provider.CPU:
         chosen.append(Provider.CPU.ort_name)
@@ -148,11 +182,16 @@ def _fall_back(options: SessionOptions, problem: str) -> None:
     warnings.warn(f"{problem}: running on the CPU", ToolkitWarning, stacklevel=3)
 
 
+def _threads(asked: int) -> int:
+    # 0 also lets ONNX Runtime bind its threads to cores, so it stays 0 where nothing limits us.
+    return default_threads() if asked == 0 and is_limited() else asked
+
+
 def _settings(options: SessionOptions, extra: Mapping[str, str]) -> Any:
     levels = ort.GraphOptimizationLevel
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
-    settings.intra_op_num_threads = options.threads
+    settings.intra_op_num_threads = _threads(options.threads)
     settings.graph_optimization_level = {
         "none": levels.ORT_DISABLE_ALL,
         "basic": levels.ORT_ENABLE_BASIC,
