@@ -1,6 +1,7 @@
 """int8 products whose activations are quantized row by row."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -119,7 +120,7 @@ def test_gemm_is_a_product_and_a_bias(tmp_path: Path, transposed: int) -> None:
 
 @pytest.mark.parametrize("option", [{"alpha": 0.5}, {"beta": 2.0}, {"transA": 1}])
 def test_a_gemm_that_is_more_than_that_is_left_alone(
-    tmp_path: Path, option: dict[str, float]
+    tmp_path: Path, option: dict[str, Any]
 ) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], **option)
     model = save(tmp_path / "float.onnx", [node], [weight("w", K, N), weight("b", N)], shape=(K, K))
@@ -168,7 +169,7 @@ def test_one_sided_activations_use_the_whole_byte(tmp_path: Path, activation: st
     ]
     made = by_hand if activation == "Erf" else [helper.make_node(activation, ["x"], ["a"])]
     nodes = [*made, helper.make_node("MatMul", ["a", "w"], ["y"])]
-    constants = [numpy_helper.from_array(np.float32(v), k) for k, v in numbers.items()]
+    constants = [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in numbers.items()]
     model = save(tmp_path / "float.onnx", nodes, [weight("w", K, N), *constants])
     assert quantize_rowwise(model, tmp_path / "int8.onnx") == 1
     graph = onnx.load(tmp_path / "int8.onnx").graph
