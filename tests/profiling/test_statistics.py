@@ -2,11 +2,11 @@
 
 import itertools
 
-import numpy as np
 import pytest
 
 from toolkit.errors import InputError
 from toolkit.profiling import measure_latency
+from toolkit.profiling.early_stopping import runs_for_bound, slowest_counted
 from toolkit.profiling.statistics import (
     RUNS_NEEDED,
     interval_ranks,
@@ -71,21 +71,26 @@ def test_a_sample_too_small_for_an_interval_says_how_many_runs_it_needs() -> Non
     assert report.runs_needed == {99: 368}
 
 
-@pytest.mark.parametrize("shape", ["log-normal", "bimodal"])
-@pytest.mark.parametrize("percentile", [50, 90, 99])
-def test_intervals_hold_the_truth_as_often_as_they_say(shape: str, percentile: int) -> None:
-    rng = np.random.default_rng(percentile)
+def test_a_percentile_that_was_asked_for_is_the_only_one() -> None:
+    report = summarize([1_000_000] * 2000, percentiles=(99.9,))
+    assert sorted(report.percentiles_ms) == [99.9]
+    assert report.runs_needed == {99.9: 3688}  # 0.999**n <= 0.025
+    assert summarize([1] * 999, percentiles=(99.9,)).percentiles_ms == {}
 
-    def draw(size: tuple[int, ...]) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-        body = np.exp(rng.normal(0.0, 0.3, size))
-        return body if shape == "log-normal" else body + 2.0 * (rng.random(size) < 0.2)
 
-    truth = float(np.percentile(draw((4_000_000,)), percentile))
-    ranks = interval_ranks(400, percentile)
-    assert ranks is not None
-    samples = np.sort(draw((1000, 400)), axis=1)
-    held = (samples[:, ranks[0] - 1] <= truth) & (truth <= samples[:, ranks[1] - 1])
-    assert held.mean() >= 0.935  # 0.95 less two standard errors of 1000 samples
+@pytest.mark.parametrize("percentile, needed", [(90, 64), (99, 662)])
+def test_mlperfs_bound_needs_as_many_runs_as_loadgen_says(percentile: int, needed: int) -> None:
+    assert runs_for_bound(percentile) == needed
+    times = [int(ms * 1e6) for ms in range(1, needed + 1)]
+    assert summarize(times).upper_bounds_ms[percentile] == needed
+    short = summarize(times[:-1])
+    assert percentile not in short.upper_bounds_ms
+    assert short.bound_needs[percentile] == needed
+
+
+def test_mlperfs_bound_comes_down_with_more_runs() -> None:
+    # P(Binomial(1000, 0.1) <= 78) = 0.0098, <= 79: 0.0133; scipy.stats.binom agrees.
+    assert slowest_counted(1000, 90) == 78
 
 
 def test_the_histogram_counts_every_run_and_keeps_the_tail_in_one_bar() -> None:

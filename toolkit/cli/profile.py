@@ -112,7 +112,7 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
         interval = latency.intervals_ms.get(percentile)
         rows.append(
             [
-                f"p{percentile}",
+                f"p{percentile:g}",
                 ms(value),
                 f"{ms(interval[0])} to {ms(interval[1])}"
                 if interval
@@ -121,7 +121,7 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
         )
     for percentile, needed in latency.runs_needed.items():
         if percentile not in latency.percentiles_ms:
-            rows.append([f"p{percentile}", "", f"needs {needed} runs"])
+            rows.append([f"p{percentile:g}", "", f"needs {needed} runs"])
     spread = f"{ms(latency.min_ms)} to {ms(latency.max_ms)} in {latency.runs} runs"
     rows.append(["mean", ms(latency.mean_ms), f"(range {spread})"])
     return rows

@@ -164,8 +164,8 @@ def _latency(latency: LatencyReport) -> dict[str, float]:
     }
 
 
-def _by_name(values: Mapping[int, Any]) -> dict[str, Any]:
-    return {f"p{percentile}": value for percentile, value in values.items()}
+def _by_name(values: Mapping[float, Any]) -> dict[str, Any]:
+    return {f"p{percentile:g}": value for percentile, value in values.items()}
 
 
 def _fresh(times: FreshTimes) -> dict[str, Any]:

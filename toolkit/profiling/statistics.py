@@ -3,14 +3,20 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.profiling.binomial import binomial_cdf
+from toolkit.profiling.dependence import Drift, drift, inefficiency
+from toolkit.profiling.early_stopping import runs_for_bound, slowest_counted
 from toolkit.tensors import Array
 
 Clock = Callable[[], int]
+
+PERCENTILES = (50.0, 90.0, 95.0, 99.0)
+"""Those that are reported when none is asked for."""
 
 RUNS_NEEDED = {50: 1, 90: 10, 95: 20, 99: 100}
 """Runs that a percentile needs: below, it only repeats the maximum."""
@@ -30,8 +36,14 @@ class LatencyReport:
         max_ms: The longest.
         percentiles_ms: By nearest rank, so that each is a run that happened; only those that the
             number of runs supports (`RUNS_NEEDED`).
-        intervals_ms: 95 % interval by percentile; only where the runs can carry one.
+        intervals_ms: 95 % interval by percentile; only where the runs can carry one. When the runs
+            drift, it is about the average of this period and says nothing of another.
         runs_needed: Runs that an interval would need, for every percentile that has none.
+        independent_runs: By percentile, how many independent runs the sample is worth.
+        upper_bounds_ms: By percentile, what it is below of with 99 % confidence, as MLPerf's early
+            stopping states it; only where the runs can carry one.
+        bound_needs: Runs that a bound would need, for every percentile that has none.
+        drift: The trend; None when the runs are too few to tell.
         histogram: (from_ms, to_ms, runs) a bar, from the shortest to the longest run.
     """
 
@@ -39,9 +51,13 @@ class LatencyReport:
     mean_ms: float
     min_ms: float
     max_ms: float
-    percentiles_ms: Mapping[int, float]
-    intervals_ms: Mapping[int, tuple[float, float]]
-    runs_needed: Mapping[int, int]
+    percentiles_ms: Mapping[float, float]
+    intervals_ms: Mapping[float, tuple[float, float]]
+    runs_needed: Mapping[float, int]
+    independent_runs: Mapping[float, int] = field(default_factory=dict)
+    upper_bounds_ms: Mapping[float, float] = field(default_factory=dict)
+    bound_needs: Mapping[float, int] = field(default_factory=dict)
+    drift: Drift | None = None
     histogram: Sequence[tuple[float, float, int]] = ()
 
 
@@ -104,33 +120,75 @@ def check_counts(*, warmup: int, runs: int) -> None:
         raise InputError(f"{warmup} warm-up runs cannot be made", expected="zero or more")
 
 
-def summarize(times_ns: Sequence[int]) -> LatencyReport:
+def summarize(
+    times_ns: Sequence[int], *, percentiles: Sequence[float] = PERCENTILES
+) -> LatencyReport:
     """What a sample of times supports.
 
     Args:
-        times_ns: One run or more, in nanoseconds.
+        times_ns: One run or more, in nanoseconds, in the order in which they were made.
+        percentiles: Each above 0 and below 100.
     """
-    ms: Array = np.sort(np.asarray(times_ns, dtype=np.float64) / 1e6)
+    in_order: Array = np.asarray(times_ns, dtype=np.float64) / 1e6
+    ms: Array = np.sort(in_order)
     runs = len(ms)
-    supported = [q for q, needed in RUNS_NEEDED.items() if runs >= needed]
-    intervals: dict[int, tuple[float, float]] = {}
-    runs_needed: dict[int, int] = {}
-    for percentile in RUNS_NEEDED:
-        ranks = interval_ranks(runs, percentile)
+    trend = drift(in_order)
+    intervals: dict[float, tuple[float, float]] = {}
+    independent: dict[float, int] = {}
+    needed: dict[float, int] = {}
+    bounds: dict[float, float] = {}
+    bound_needs: dict[float, int] = {}
+    for percentile in percentiles:
+        worth = inefficiency(
+            in_order, percentile, is_drifting=trend is not None and trend.is_significant
+        )
+        independent[percentile] = max(1, math.floor(runs / worth))
+        ranks = dependent_ranks(runs, independent[percentile], percentile)
         if ranks is None:
-            runs_needed[percentile] = runs_for_interval(percentile)
+            needed[percentile] = math.ceil(runs_for_interval(percentile) * worth)
         else:
             intervals[percentile] = (float(ms[ranks[0] - 1]), float(ms[ranks[1] - 1]))
+        slowest = slowest_counted(runs, percentile)
+        if slowest:
+            bounds[percentile] = float(ms[runs - slowest])
+        else:
+            bound_needs[percentile] = runs_for_bound(percentile)
     return LatencyReport(
         runs=runs,
         mean_ms=float(ms.mean()),
         min_ms=float(ms[0]),
         max_ms=float(ms[-1]),
-        percentiles_ms={q: float(np.percentile(ms, q, method="inverted_cdf")) for q in supported},
+        percentiles_ms={
+            q: float(np.percentile(ms, q, method="inverted_cdf"))
+            for q in percentiles
+            if runs >= runs_for_percentile(q)
+        },
         intervals_ms=intervals,
-        runs_needed=runs_needed,
+        runs_needed=needed,
+        independent_runs=independent,
+        upper_bounds_ms=bounds,
+        bound_needs=bound_needs,
+        drift=trend,
         histogram=_histogram(ms),
     )
+
+
+def runs_for_percentile(percentile: float) -> int:
+    """Runs below which a percentile only repeats the maximum."""
+    known = RUNS_NEEDED.get(int(percentile)) if percentile == int(percentile) else None
+    return known or math.ceil(round(100 / (100 - percentile), 6))
+
+
+def dependent_ranks(runs: int, independent: int, percentile: float) -> tuple[int, int] | None:
+    """Ranks, from 1, of two of `runs` that are worth `independent` ones; see `interval_ranks`.
+
+    The ranks of the smaller sample, spread over the larger one and rounded outwards.
+    """
+    ranks = interval_ranks(independent, percentile)
+    if ranks is None:
+        return None
+    share = runs / independent
+    return math.floor((ranks[0] - 1) * share) + 1, min(runs, math.ceil(ranks[1] * share))
 
 
 def interval_ranks(
@@ -140,7 +198,7 @@ def interval_ranks(
 
     The number of runs at or below the true percentile is binomial(runs, percentile / 100), whatever
     the distribution of the times. Each tail outside of the ranks has at most half of what the
-    confidence leaves. The runs are taken to be independent: drift makes the interval too narrow.
+    confidence leaves. The runs must be independent; `dependent_ranks` is for those that are not.
 
     Args:
         runs: Size of the sample.
@@ -154,7 +212,7 @@ def interval_ranks(
         Conover, "Practical Nonparametric Statistics", section 3.2.
     """
     tail = (1 - confidence) / 2
-    at_most = _binomial_cdf(runs, percentile / 100)  # [runs + 1]
+    at_most = binomial_cdf(runs, percentile / 100)  # [runs + 1]
     # X(low) > percentile exactly when fewer than `low` runs lie at or below it.
     low = int(np.searchsorted(at_most, tail, side="right"))
     # X(high) < percentile only when `high` runs or more lie at or below it.
@@ -169,14 +227,6 @@ def runs_for_interval(percentile: float, *, confidence: float = CONFIDENCE) -> i
     while interval_ranks(runs, percentile, confidence=confidence) is None:
         runs += 1
     return runs
-
-
-def _binomial_cdf(n: int, p: float) -> Array:
-    """float64[n + 1]: probability of at most k successes in n trials, for each k."""
-    k = np.arange(1, n + 1)
-    steps = np.log((n - k + 1) / k) + math.log(p / (1 - p))
-    log_mass = np.concatenate([[0.0], np.cumsum(steps)]) + n * math.log1p(-p)
-    return np.asarray(np.cumsum(np.exp(log_mass)))
 
 
 def _histogram(ordered: Array) -> tuple[tuple[float, float, int], ...]:
