@@ -127,3 +127,25 @@ def test_the_embedding_of_a_text_does_not_depend_on_its_company(tmp_path: Path) 
 
     alone = np.concatenate([logits(ids[i : i + 1]) for i in range(len(ids))])
     assert np.abs(alone - logits(ids)).max() < 1e-6 * 127
+
+
+def test_a_look_up_that_is_a_graph_output_keeps_its_name_and_shape(tmp_path: Path) -> None:
+    table = numpy_helper.from_array(
+        np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32), "table"
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "ids"], ["vectors"])],
+        "look_up",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "sequence"])],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", "sequence", 32])],
+        [table],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, tmp_path / "float.onnx")
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 1
+    before, after = (
+        open_session(tmp_path / name, SessionOptions()) for name in ("float.onnx", "int8.onnx")
+    )
+    assert before.outputs == after.outputs
+    ids = {"ids": np.arange(64).reshape(4, 16)}
+    assert np.abs(before.run(ids)["vectors"] - after.run(ids)["vectors"]).max() < 0.02

@@ -101,7 +101,10 @@ def _quantize_table(
             node.name = f"{gather.name or output.name}_{part}"
             node.outputs[0].name = f"{output.name}_{part}"
             graph.insert_before(gather, node)
-        ir.convenience.replace_all_uses_with(output, product.outputs[0], replace_graph_outputs=True)
+        made, name = product.outputs[0], output.name
+        made.type, made.shape = output.type, output.shape
+        ir.convenience.replace_all_uses_with(output, made, replace_graph_outputs=True)
+        output.name, made.name = f"{name}_before", name  # a graph output keeps its name
         graph.remove(gather, safe=True)
 
 
