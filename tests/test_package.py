@@ -197,3 +197,74 @@ def test_an_unknown_variant_is_refused_with_those_that_exist(package: ModelPacka
     with pytest.raises(InputError, match="no variant 'int4'") as refused:
         package.variant("int4")
     assert "fp32" in refused.value.expected
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "component.json", ".x", "", "con fuse"])
+def test_a_name_that_is_no_plain_folder_is_refused(package: ModelPackage, name: str) -> None:
+    before = snapshot(package.path.parent)
+    with pytest.raises(InputError, match="cannot have the name"):
+        add_preferred_variant(package, name=name, threshold=THRESHOLD + 1, limit=2.0)
+    assert snapshot(package.path.parent) == before
+
+
+def test_a_variant_never_replaces_its_parent(package: ModelPackage) -> None:
+    with pytest.raises(InputError, match="would replace the one that it is made from"):
+        writing.check_variant_name(package, "fp32", parent="fp32", force=True)
+
+
+def test_two_processes_that_add_a_variant_each_keep_both(package: ModelPackage) -> None:
+    opened_before = ModelPackage.open(package.path)
+    add_preferred_variant(package, name="one", threshold=THRESHOLD + 1, limit=2.0)
+    after = add_preferred_variant(opened_before, name="two", threshold=THRESHOLD + 2, limit=2.0)
+    assert [variant.name for variant in after.variants] == ["two", "one", "fp32"]
+    assert [step.variant for step in after.contents.history] == ["fp32", "one", "two"]
+
+
+def test_an_interrupt_before_the_manifest_takes_the_variant_back(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(package.path)
+    replace = Path.replace
+
+    def interrupt(self: Path, target: Path) -> Path:
+        if target.name == "manifest.json":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            add_preferred_variant(package, name="other", threshold=THRESHOLD + 1, limit=2.0)
+    assert snapshot(package.path) == before
+
+
+def test_an_interrupt_between_the_two_renames_keeps_the_old_package(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(package.path)
+    rename = Path.rename
+
+    def interrupt(self: Path, target: Path) -> Path:
+        if target == package.path and (self / "half").is_file():
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    def replace_it() -> None:
+        with writing.replacing(package.path, force=True) as staging:
+            (staging / "half").write_text("written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            replace_it()
+    assert snapshot(package.path) == before
+
+
+@pytest.mark.parametrize("name", ["more.txt", "model/library.so", "shared_assets/x/y.json"])
+def test_a_file_of_no_variant_and_no_asset_is_named(package: ModelPackage, name: str) -> None:
+    (package.path / ".DS_Store").write_text("the system's")
+    assert package.verify() == len(snapshot(package.path)) - 1
+    (package.path / name).parent.mkdir(exist_ok=True)
+    (package.path / name).write_text("nobody's")
+    with pytest.raises(InputError, match=f"{Path(name).name} belongs to no variant"):
+        package.verify()

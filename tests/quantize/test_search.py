@@ -143,6 +143,14 @@ def test_data_that_does_not_fit_is_described(
     assert fact in refused.value.problem
 
 
+def test_a_limit_that_is_no_number_keeps_nothing(package: ModelPackage, data: Path) -> None:
+    before = file_hashes(package.path)
+    limits = Limits(max_drop=float("nan"))
+    with pytest.raises(QuantizeFailedError, match="kept its promises"):
+        quantize(package.path, data, methods=["weight-only"], limits=limits)
+    assert file_hashes(package.path) == before
+
+
 def test_an_unknown_method_lists_the_known_ones(package: ModelPackage, data: Path) -> None:
     with pytest.raises(InputError) as refused:
         quantize(package.path, data, methods=["magic"])

@@ -189,11 +189,23 @@ class ModelPackage:
     def verify(self) -> int:
         """Check every file of the package; says how many there are.
 
+        Hidden files and folders do not count: the system's, and those of a step that is running.
+
         Raises:
-            InputError: A file is missing or damaged.
+            InputError: A file is missing, damaged, or of no variant and no asset.
         """
+        known = {self.path / MANIFEST, self.component_directory / COMPONENT_FILE}
         for variant in self.variants:
-            self.verified(variant)
+            folder = self.verified(variant).parent
+            known |= {folder / name for name in variant.contents.files}
         for role in self.contents.assets:
-            self.asset(role)
-        return sum(path.is_file() for path in self.path.rglob("*"))
+            known |= {file for file in (self.asset(role) or self.path).rglob("*") if file.is_file()}
+        for file in sorted(file for file in self.path.rglob("*") if file.is_file()):
+            is_hidden = any(part.startswith(".") for part in file.relative_to(self.path).parts)
+            if file not in known and not is_hidden:
+                raise InputError(
+                    f"{file} belongs to no variant and no asset of the package",
+                    expected="the files that were written, and no others",
+                    fix="delete it, or copy the package again",
+                )
+        return len(known)

@@ -1,5 +1,6 @@
 """Writing packages: everything under a temporary name first, then renamed."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,9 @@ from toolkit.package.integrity import asset_address, asset_folder, file_hashes
 from toolkit.package.package import COMPONENT_FILE, MANIFEST, SUFFIX, ModelPackage
 
 MODEL_FILE = "model.onnx"
+
+_VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""It becomes a folder on any system; a dot would let it meet a file of the package."""
 
 
 @contextmanager
@@ -64,11 +68,12 @@ def _swap(staging: Path, path: Path) -> None:
         staging.rename(path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / path.name
-    path.rename(old)
     try:
+        path.rename(old)
         staging.rename(path)
-    except OSError:
-        old.rename(path)
+    except BaseException:  # an interrupt between the two must not lose both
+        if not path.exists():
+            old.rename(path)
         raise
     finally:
         shutil.rmtree(old.parent, ignore_errors=True)
@@ -160,7 +165,8 @@ def add_variant(
     """Add one variant to a package on disk.
 
     Everything is written under temporary names and renamed at the end; until the component
-    document is replaced the package reads as before.
+    document is replaced the package reads as before. The documents are read again first, so that
+    what another process added since `package` was opened stays.
 
     Args:
         package: The package.
@@ -180,15 +186,11 @@ def add_variant(
         The package as it is now.
 
     Raises:
-        InputError: The variant exists and `force` is not given.
+        InputError: See `check_variant_name`; or the parent is gone.
     """
+    package = ModelPackage.open(package.path)
+    check_variant_name(package, name, parent=package.variant(parent).name, force=force)
     known = package.component.variants
-    if name in known and not force:
-        raise InputError(
-            f"{package.path} already has a variant {name!r}",
-            expected=f"a name other than {', '.join(known)}",
-            fix="pass --force to replace it, or another --name",
-        )
     entry = _entry(
         model,
         variant=name,
@@ -213,32 +215,68 @@ def add_variant(
     return ModelPackage.open(package.path)
 
 
+def check_variant_name(package: ModelPackage, name: str, *, parent: str, force: bool) -> None:
+    """Refuse a name that a new variant cannot have.
+
+    Args:
+        package: The package.
+        name: The new variant's name.
+        parent: The variant that it is made from, which it cannot replace.
+        force: Replace a variant of this name.
+
+    Raises:
+        InputError: It is no plain name or the parent's, or it is taken and `force` is not given.
+    """
+    if not _VARIANT_NAME.fullmatch(name):
+        raise InputError(
+            f"a variant cannot have the name {name!r}",
+            expected="letters, digits, '_' and '-', with a letter or a digit in front",
+        )
+    if name == parent:
+        raise InputError(
+            f"variant {name!r} would replace the one that it is made from",
+            expected=f"a name other than {parent}",
+            fix="pass another --name",
+        )
+    if name in package.component.variants and not force:
+        raise InputError(
+            f"{package.path} already has a variant {name!r}",
+            expected=f"a name other than {', '.join(package.component.variants)}",
+            fix="pass --force to replace it, or another --name",
+        )
+
+
 def _publish(
     package: ModelPackage, model: Path, name: str, component: Component, manifest: Manifest
 ) -> None:
     directory = package.component_directory
+    component_file = directory / COMPONENT_FILE
     new_component = directory / f".{COMPONENT_FILE}.new"
+    old_component = directory / f".{COMPONENT_FILE}.old"
     new_manifest = package.path / f".{MANIFEST}.new"
     target = directory / name
     old = directory / f".{name}.old"
     try:
         write_document(component, new_component)
         write_document(manifest, new_manifest)
-        if target.exists():
-            target.rename(old)
+        shutil.copyfile(component_file, old_component)
         try:
-            model.rename(target)
-            new_component.replace(directory / COMPONENT_FILE)
-        except BaseException:  # an interrupt too must leave the package as it was
             if target.exists():
+                target.rename(old)
+            model.rename(target)
+            new_component.replace(component_file)
+            new_manifest.replace(package.path / MANIFEST)
+        except BaseException:  # an interrupt too must leave the package as it was
+            if target.exists() and not model.exists():
                 shutil.rmtree(target)
             if old.exists():
                 old.rename(target)
+            if not new_component.exists():
+                old_component.replace(component_file)
             raise
-        new_manifest.replace(package.path / MANIFEST)
     finally:
-        new_component.unlink(missing_ok=True)
-        new_manifest.unlink(missing_ok=True)
+        for file in (new_component, new_manifest, old_component):
+            file.unlink(missing_ok=True)
         shutil.rmtree(old, ignore_errors=True)
 
 

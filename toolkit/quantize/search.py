@@ -15,10 +15,15 @@ from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import answer_all, score
-from toolkit.evaluate.validation import reference_feeds
+from toolkit.evaluate.validation import FLOAT_LIMIT, reference_feeds, reference_outputs
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
-from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
+from toolkit.package.write import (
+    MODEL_FILE,
+    add_variant,
+    check_variant_name,
+    staging_directory,
+)
 from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.progress import Progress, silent
 from toolkit.quantize.methods import METHODS, Method, QuantizerError
@@ -148,18 +153,13 @@ def quantize(
 
     Raises:
         InputError: The source is no package, the data does not fit, a method is unknown, or the
-            name is taken.
+            name is taken or the parent's.
         CheckFailedError: No candidate kept its promises; the package is as it was.
     """
     package = ModelPackage.open(Path(source))
     chosen_methods = _methods(methods)
-    if name in package.component.variants and not force:
-        raise InputError(
-            f"{package.path} already has a variant {name!r}",
-            expected=f"a name other than {', '.join(package.component.variants)}",
-            fix="pass --force to replace it, or another --name",
-        )
     parent = package.variant(variant) if variant else _float_variant(package)
+    check_variant_name(package, name, parent=parent.name, force=force)
     samples = read_samples(Path(data), package.contents.task, reading)
     search = _Search(
         package=package,
@@ -270,9 +270,10 @@ class _Search:
         limits = self.limits
         assert candidate.agreement is not None
         assert candidate.batch_flips is not None
-        if candidate.drop is not None and candidate.drop > limits.max_drop:
+        # Written so that a NaN, of a metric or of a limit, keeps nothing.
+        if candidate.drop is not None and not candidate.drop <= limits.max_drop:
             return f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}"
-        if candidate.agreement < limits.min_agreement:
+        if not candidate.agreement >= limits.min_agreement:
             return f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}"
         if candidate.batch_flips > limits.max_batch_flips:
             return (
@@ -341,8 +342,10 @@ class _Search:
     def _parity(self, model: Path, method: Method) -> Mapping[str, float]:
         reference = reference_feeds(self.package)
         session = open_session(model, self.options, config=method.session_options)
-        error = compare_outputs(self.model.session.run(reference), session.run(reference))
-        return {"max_abs_error": error.max_abs_error, "limit": PARITY_SLACK * error.max_abs_error}
+        # What `validate` does: the source's outputs, not the parent's.
+        error = compare_outputs(reference_outputs(self.package), session.run(reference))
+        limit = max(FLOAT_LIMIT, PARITY_SLACK * error.max_abs_error)
+        return {"max_abs_error": error.max_abs_error, "limit": limit}
 
     def _details(self, best: Candidate) -> Mapping[str, object]:
         return {
