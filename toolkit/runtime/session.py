@@ -10,6 +10,14 @@ from typing import Any, Literal
 
 from toolkit.errors import InputError, SetupError, ToolkitWarning
 from toolkit.limits import default_threads, is_limited
+from toolkit.runtime.entries import (
+    LEVEL_KEY,
+    LEVEL_NAMES,
+    THREADS_KEY,
+    graph_level,
+    set_field,
+    threads_of,
+)
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import Array, Feeds, TensorSpec
 
@@ -188,21 +196,21 @@ def _threads(asked: int) -> int:
 
 
 def _settings(options: SessionOptions, extra: Mapping[str, str]) -> Any:
-    levels = ort.GraphOptimizationLevel
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
-    settings.intra_op_num_threads = _threads(options.threads)
-    settings.graph_optimization_level = {
-        "none": levels.ORT_DISABLE_ALL,
-        "basic": levels.ORT_ENABLE_BASIC,
-        "extended": levels.ORT_ENABLE_EXTENDED,
-        "all": levels.ORT_ENABLE_ALL,
-    }[options.graph_level]
+    settings.graph_optimization_level = graph_level(LEVEL_NAMES[options.graph_level])
     config = {"session.record_ep_graph_assignment_info": "1", **extra}
     if not options.spinning:
         config["session.intra_op.allow_spinning"] = "0"
+    # What is asked for here, other than the default, goes before what a package asks for.
+    if options.threads or THREADS_KEY not in config:
+        config[THREADS_KEY] = str(options.threads)
+    if options.graph_level != "all":
+        config.pop(LEVEL_KEY, None)
+    settings.intra_op_num_threads = _threads(threads_of(config.pop(THREADS_KEY)))
     for key, value in config.items():
-        settings.add_session_config_entry(key, value)
+        if not set_field(settings, key, value):
+            settings.add_session_config_entry(key, value)
     return settings
 
 

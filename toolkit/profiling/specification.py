@@ -1,0 +1,281 @@
+"""What `--compare` takes: a model, a setting of the model that is profiled, or a peer.
+
+    PKG, PKG@VARIANT, FILE.onnx, @VARIANT     another model or variant
+    threads=1                                  the same model with other settings
+    peer:onnxruntime, peer:torch,source=RUN    what others use instead
+
+Settings follow after commas: `PKG@int8,threads=1,spinning=off`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import InputError
+from toolkit.package import ModelPackage
+from toolkit.profiling.processes import Contender
+from toolkit.runtime import Provider, SessionOptions
+from toolkit.runtime.entries import (
+    ARENA_KEY,
+    LEVEL_KEY,
+    LEVEL_NAMES,
+    PATTERN_KEY,
+    SPINNING_KEY,
+    THREADS_KEY,
+)
+
+PEERS = ("onnxruntime", "torch", "optimum")
+HELP = (
+    "What to compare with, measured by turns in new processes; may be repeated. A package or "
+    ".onnx file, PKG@VARIANT, @VARIANT of the same package, settings such as threads=1, "
+    "provider=openvino, spinning=off, graph=basic, arena=off, memory-pattern=off, or a peer: "
+    "peer:onnxruntime, peer:torch,source=CHECKPOINT-OR-RUN[,compile=on], "
+    "peer:optimum,source=CHECKPOINT; python=PATH names a peer's interpreter. Settings follow "
+    "after commas."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model with the settings that it is opened with.
+
+    Attributes:
+        name: For people; no path.
+        file: The `.onnx` file.
+        options: Provider, threads and the like.
+        config: Session configuration, of the variant and of settings.
+        reference: Its own inputs; None for none.
+        package: The package's directory; None for a bare file.
+        variant: The package's variant; empty for a bare file.
+    """
+
+    name: str
+    file: Path
+    options: SessionOptions
+    config: Mapping[str, str]
+    reference: Path | None = None
+    package: Path | None = None
+    variant: str = ""
+
+    def contender(self, feeds: Path) -> Contender:
+        """The model as a contender that is fed a file."""
+        return Contender(
+            name=self.name,
+            factory="toolkit.profiling.peers:ours",
+            arguments={
+                "model": str(self.file),
+                "options": options_document(self.options),
+                "config": dict(self.config),
+                "feeds": str(feeds),
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """What others use instead of the toolkit.
+
+    Attributes:
+        name: For people.
+        factory: A function of `toolkit.profiling.peers`.
+        arguments: Its arguments but for the feeds.
+        python: Its interpreter; this one when empty.
+    """
+
+    name: str
+    factory: str
+    arguments: Mapping[str, Any]
+    python: str = ""
+
+    def contender(self, feeds: Path) -> Contender:
+        """The peer as a contender that is fed a file."""
+        return Contender(
+            name=self.name,
+            factory=self.factory,
+            arguments={**self.arguments, "feeds": str(feeds)},
+            python=self.python,
+        )
+
+
+def open_model(
+    source: Path, *, variant: str | None = None, options: SessionOptions | None = None
+) -> Model:
+    """A package's variant, or a bare file.
+
+    Raises:
+        InputError: The source is missing or damaged, or has no such variant.
+    """
+    options = options or SessionOptions()
+    if source.suffix == ".onnx":
+        if variant is not None:
+            raise InputError(
+                f"{source} is a bare model: it has no variant {variant!r}",
+                expected="a model package",
+                fix="leave the variant out",
+            )
+        if not source.is_file():
+            raise InputError(f"the model {source} does not exist", expected="an .onnx file")
+        return Model(name=source.name, file=source, options=options, config={})
+    package = ModelPackage.open(source)
+    chosen = package.variant(variant)
+    folder = package.asset("reference")
+    reference = None if folder is None else folder / "inputs.npz"
+    return Model(
+        name=f"{source.name}@{chosen.name}",
+        file=package.verified(chosen),
+        options=options,
+        config=chosen.session_options,
+        reference=reference if reference is not None and reference.is_file() else None,
+        package=source,
+        variant=chosen.name,
+    )
+
+
+def parse(text: str, subject: Model) -> Model | Peer:
+    """A contender from what was typed; see the module.
+
+    Args:
+        text: One value of `--compare`.
+        subject: The model that is profiled: settings alone change a copy of it.
+
+    Raises:
+        InputError: There is no such model, variant, peer or setting.
+    """
+    head, *parts = text.split(",")
+    if "=" in head and not Path(head).exists():
+        head, parts = "", [head, *parts]
+    settings = _settings(parts, text)
+    if head.startswith("peer:"):
+        return _peer(head.removeprefix("peer:"), settings, subject, text)
+    if head in {"", "@"}:
+        model = subject
+    elif head.startswith("@"):
+        if subject.package is None:
+            raise InputError(f"{subject.name} is a bare model: it has no variant {head[1:]!r}")
+        model = open_model(subject.package, variant=head[1:], options=subject.options)
+    else:
+        path, at, variant = head.rpartition("@")
+        is_variant = bool(at) and not Path(head).exists()
+        model = open_model(
+            Path(path if is_variant else head),
+            variant=variant if is_variant else None,
+            options=subject.options,
+        )
+    changed = with_settings(model, settings)
+    return replace(changed, name=",".join([model.name, *parts]) if parts else model.name)
+
+
+def with_settings(model: Model, settings: Mapping[str, str]) -> Model:
+    """The model, opened otherwise.
+
+    Raises:
+        InputError: There is no such setting, or it has no such value.
+    """
+    options, config = model.options, dict(model.config)
+    for key, value in settings.items():
+        if key == "threads":
+            config[THREADS_KEY] = str(_whole(key, value))
+            options = replace(options, threads=0)  # so that 0 too goes before the package's
+        elif key == "provider":
+            if value not in [*Provider]:
+                raise InputError(
+                    f"there is no provider {value!r}", expected=f"one of {', '.join(Provider)}"
+                )
+            options = replace(options, provider=Provider(value))
+        elif key in _CONFIG:
+            name, read = _CONFIG[key]
+            config[name] = read(key, value)
+        else:
+            raise InputError(
+                f"there is no setting {key!r}",
+                expected=f"one of threads, provider, {', '.join(_CONFIG)}",
+                fix="toolkit profile --help",
+            )
+    return replace(model, options=options, config=config)
+
+
+def options_document(options: SessionOptions) -> dict[str, Any]:
+    """Session options as JSON values."""
+    return {
+        **asdict(options),
+        "provider": str(options.provider),
+        "provider_options": dict(options.provider_options),
+    }
+
+
+def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Peer:
+    if name not in PEERS:
+        raise InputError(f"there is no peer {name!r}", expected=f"one of {', '.join(PEERS)}")
+    python = settings.pop("python", "")
+    if python and not Path(python).is_file():
+        raise InputError(f"the interpreter {python} does not exist", expected="a Python program")
+    arguments: dict[str, Any] = {}
+    known = {"onnxruntime": {"source", "threads", "provider", "spinning"}}
+    known |= {"torch": {"source", "threads", "compile"}, "optimum": {"source", "threads"}}
+    for key, value in settings.items():
+        if key not in known[name]:
+            raise InputError(
+                f"peer:{name} has no setting {key!r}",
+                expected=f"one of python, {', '.join(sorted(known[name]))}",
+            )
+        read = {"threads": _whole, "spinning": _switch, "compile": _switch}.get(key)
+        arguments[key] = value if read is None else read(key, value)
+    if name == "onnxruntime":
+        arguments.setdefault("source", str(subject.file))
+        arguments.setdefault("threads", subject.options.threads)
+    if "source" not in arguments:
+        raise InputError(
+            f"{text!r} does not say what {name} shall load",
+            expected="a Hugging Face checkpoint" + (" or a run" if name == "torch" else ""),
+            fix=f"--compare peer:{name},source=FOLDER",
+        )
+    shown = [f"{k}={v}" for k, v in settings.items() if k != "source"]
+    return Peer(
+        name=",".join([f"peer:{name}", *shown]),
+        factory=f"toolkit.profiling.peers:{name}",
+        arguments=arguments,
+        python=python,
+    )
+
+
+def _settings(parts: list[str], text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in parts:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value) or key in found:
+            raise InputError(
+                f"{part!r} in {text!r} is no setting", expected="KEY=VALUE, each key once"
+            )
+        found[key] = value
+    return found
+
+
+def _whole(key: str, value: str) -> int:
+    if not value.isdecimal():
+        raise InputError(f"{key}={value}", expected="a whole number")
+    return int(value)
+
+
+def _switch(key: str, value: str) -> bool:
+    if value not in {"on", "off"}:
+        raise InputError(f"{key}={value}", expected="on or off")
+    return value == "on"
+
+
+def _switch_entry(key: str, value: str) -> str:
+    return str(int(_switch(key, value)))
+
+
+def _level(key: str, value: str) -> str:
+    if value not in LEVEL_NAMES:
+        raise InputError(f"{key}={value}", expected=f"one of {', '.join(LEVEL_NAMES)}")
+    return LEVEL_NAMES[value]
+
+
+_CONFIG: dict[str, tuple[str, Callable[[str, str], str]]] = {
+    "spinning": (SPINNING_KEY, _switch_entry),
+    "graph": (LEVEL_KEY, _level),
+    "arena": (ARENA_KEY, _switch_entry),
+    "memory-pattern": (PATTERN_KEY, _switch_entry),
+}
