@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,8 +15,8 @@ from toolkit.training import Data, Recipe, Settings, Split
 
 DATA = Path(__file__).parent / "movie_reviews.csv.gz"
 LABELS = ("negative", "positive")
-PAD, UNKNOWN = "[PAD]", "[UNK]"
-PAD_ID, UNKNOWN_ID = 0, 1
+PAD, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
+PAD_ID, UNKNOWN_ID, END_ID = 0, 1, 2
 
 
 class LstmSettings(Settings, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class SentimentLstm(nn.Module):
         """float32[batch, 1] from int64[batch, sequence] ids and mask."""
         if self.training:
             hidden = torch.rand(input_ids.shape, device=input_ids.device) < self.word_dropout
-            input_ids = torch.where(hidden, UNKNOWN_ID, input_ids)
+            input_ids = torch.where(hidden & (input_ids > END_ID), UNKNOWN_ID, input_ids)
         states, _ = self.lstm(self.dropout(self.embedding(input_ids)))  # [batch, sequence, units]
         real = attention_mask.unsqueeze(-1).to(states.dtype)  # [batch, sequence, 1]
         mean = (states * real).sum(1) / real.sum(1).clamp(min=1)  # [batch, units]
@@ -86,14 +86,18 @@ def prepare(train: Split, settings: LstmSettings) -> Tokenizer:
             normalizers.StripAccents(),
             normalizers.Lowercase(),
             normalizers.Replace(Regex("[\u2018\u2019`]"), "'"),
-            normalizers.Replace(Regex(r"[^a-z0-9!?'\s]"), " "),
         ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    # The state behind the last word has seen the whole text. And a text of which cleaning leaves
+    # nothing still has one token: no LSTM runs on none.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, END_ID)]
+    )
     trainer = trainers.WordLevelTrainer(
         vocab_size=settings.vocabulary,
         min_frequency=2,
-        special_tokens=[PAD, UNKNOWN],
+        special_tokens=[PAD, UNKNOWN, END],
         show_progress=False,
     )
     tokenizer.train_from_iterator(train.items, trainer)
