@@ -1,0 +1,215 @@
+"""The instrumented run, in a fresh process: `python -m toolkit.profiling.instrumented`.
+
+ONNX Runtime's recorder slows a small model down several times over, so nothing here is latency.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.limits import default_threads
+from toolkit.profiling.peaks import Peaks
+from toolkit.runtime.entries import THREADS_KEY, threads_of
+from toolkit.runtime.fresh import answer
+from toolkit.tensors import Array
+
+SECONDS = 10.0
+"""Recorded runs stop after this time, but not before `FEWEST_RUNS`."""
+FEWEST_RUNS = 3
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model with its settings and what it is fed.
+
+    Attributes:
+        model: The `.onnx` file.
+        options: Fields of `SessionOptions`.
+        config: The variant's session configuration.
+        reference: An .npz of real inputs; empty for random ones.
+        sizes: Sizes of symbolic dimensions.
+        seed: Seed of random feeds.
+        warmup: Runs made and left out of every figure.
+        runs: Runs that count, at most.
+    """
+
+    model: str
+    options: dict[str, Any]
+    config: dict[str, str]
+    reference: str
+    sizes: dict[str, int]
+    seed: int
+    warmup: int
+    runs: int
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to record.
+
+    Attributes:
+        target: The model.
+        folder: An empty directory, which receives the recording and the optimized graph.
+        peaks: Whether to measure the machine's peaks too.
+    """
+
+    target: Target
+    folder: str
+    peaks: bool
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was recorded.
+
+    Attributes:
+        events: File of ONNX Runtime's events, in the folder.
+        began_ns: When its clock was zero, by `time.time_ns`.
+        phases: What this process did meanwhile: (name, start, end), by `time.time_ns`.
+        warmup: Runs that count for nothing, the first in the file.
+        runs: Runs that count.
+        provider: The execution provider that the session runs on.
+        threads: Intra-op threads.
+        shapes: Shape by input.
+        graph: File of the optimized graph, in the folder; empty when it could not be written.
+        no_graph: Why not.
+        one_thread: Peaks on one thread; None when not asked for.
+        all_threads: Peaks on the session's threads; None when not asked for.
+    """
+
+    events: str
+    began_ns: int
+    phases: list[tuple[str, int, int]]
+    warmup: int
+    runs: int
+    provider: str
+    threads: int
+    shapes: dict[str, list[int]]
+    graph: str
+    no_graph: str
+    one_thread: Peaks | None
+    all_threads: Peaks | None
+
+
+class Phases:
+    """What a process did when, by the clock of `time.time_ns`."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Note how long the block took."""
+        start = time.time_ns()
+        yield
+        self.spans.append((name, start, time.time_ns()))
+
+
+def record(document: dict[str, Any]) -> dict[str, Any]:
+    """Record one session; see `Request` and `Recording`.
+
+    Raises:
+        InputError: The model cannot be loaded or run, or its inputs cannot be guessed.
+        SetupError: The provider cannot run here.
+    """
+    from toolkit.runtime import open_session
+
+    phases = Phases()
+    request = msgspec.convert(document, Request)
+    target, folder = request.target, Path(request.folder)
+    model, options = Path(target.model), session_options(target.options)
+    with phases("create session"):
+        session = open_session(model, options, config=target.config, recording=folder / "recording")
+    with phases("prepare inputs"):
+        feeds = target_feeds(target, session.inputs)
+    with phases("first run"):
+        session.run(feeds)
+    with phases("warm-up"):
+        for _ in range(target.warmup):
+            session.run(feeds)
+    runs = 0
+    with phases("recorded runs"):
+        until = time.perf_counter_ns() + int(SECONDS * 1e9)
+        while runs < target.runs and (runs < FEWEST_RUNS or time.perf_counter_ns() < until):
+            session.run(feeds)
+            runs += 1
+    events, began_ns = session.recorded()
+    threads = session_threads(options.threads, target.config)
+    one_thread, all_threads = _peaks(threads, folder) if request.peaks else (None, None)
+    no_graph = ""
+    try:
+        open_session(model, options, config=target.config, graph=folder / "graph.onnx")
+    except InputError as error:  # a provider that compiles nodes cannot write them down
+        no_graph = error.problem
+    recording = Recording(
+        events=events.name,
+        began_ns=began_ns,
+        phases=phases.spans,
+        warmup=target.warmup + 1,
+        runs=runs,
+        provider=str(session.provider),
+        threads=threads,
+        shapes={name: [*array.shape] for name, array in feeds.items()},
+        graph="" if no_graph else "graph.onnx",
+        no_graph=no_graph,
+        one_thread=one_thread,
+        all_threads=all_threads,
+    )
+    result: dict[str, Any] = msgspec.to_builtins(recording)
+    return result
+
+
+def session_threads(asked: int, config: Mapping[str, str]) -> int:
+    """Intra-op threads of a session: what was asked for, or its package's number, or one a core."""
+    return asked or threads_of(config.get(THREADS_KEY, "0")) or default_threads()
+
+
+def session_options(document: Mapping[str, Any]) -> Any:
+    """`SessionOptions` from the fields that a request carries."""
+    from toolkit.runtime import Provider, SessionOptions
+
+    return SessionOptions(**{**document, "provider": Provider(document["provider"])})
+
+
+def target_feeds(target: Target, inputs: Any) -> dict[str, Array]:
+    """What the model is fed: the same as where its latency is measured."""
+    from toolkit.profiling.feeds import profile_feeds
+
+    reference: dict[str, Array] | None = None
+    if target.reference:
+        with np.load(target.reference, allow_pickle=False) as arrays:
+            reference = {name: arrays[name] for name in arrays.files}
+    return profile_feeds(inputs, reference=reference, sizes=target.sizes, seed=target.seed)
+
+
+def _peaks(threads: int, folder: Path) -> tuple[Peaks, Peaks]:
+    from toolkit.profiling.peaks import measure_peaks
+
+    node_ms = _empty_node_ms(folder)
+    one = measure_peaks(threads=1, node_ms=node_ms)
+    if threads == 1:
+        return one, one
+    return one, measure_peaks(threads=threads, node_ms=node_ms).no_less_than(one)
+
+
+def _empty_node_ms(folder: Path) -> float:
+    """Median time that the recorder gives a node of one element."""
+    from toolkit.profiling.peaks import write_single_node
+    from toolkit.runtime import SessionOptions, open_session
+
+    session = open_session(
+        write_single_node(folder), SessionOptions(threads=1), recording=folder / "empty"
+    )
+    for _ in range(200):
+        session.run({"x": np.ones(1, np.float32)})
+    events = json.loads(session.recorded()[0].read_bytes())
+    durations = [e["dur"] for e in events if e["cat"] == "Node"]
+    return float(np.median(durations)) / 1e3
+
+
+if __name__ == "__main__":
+    answer(record)
