@@ -26,6 +26,12 @@ VariantOption = Annotated[
     str | None,
     typer.Option("--variant", help="The package's variant.", show_default="the preferred one"),
 ]
+OptionalSourceArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A model package, or a bare .onnx file.", metavar="PKG-OR-ONNX", show_default=False
+    ),
+]
 ProviderOption = Annotated[
     Provider,
     typer.Option("--provider", help="Execution provider that must run the graph."),

@@ -1,21 +1,21 @@
 """`toolkit profile`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli import output
+from toolkit.cli import comparison, output
 from toolkit.cli.options import (
     AllowFallbackOption,
     JsonOption,
+    OptionalSourceArgument,
     ProviderOption,
     ProviderOptionOption,
     QuietOption,
     SeedOption,
     ShapeOption,
-    SourceArgument,
     ThreadsOption,
     VariantOption,
     session_options,
@@ -30,7 +30,7 @@ BAR_WIDTH = 32
 
 
 def profile(
-    source: SourceArgument,
+    source: OptionalSourceArgument = None,
     variant: VariantOption = None,
     provider: ProviderOption = Provider.CPU,
     provider_option: ProviderOptionOption = None,
@@ -42,37 +42,74 @@ def profile(
     ] = 20,
     shape: ShapeOption = None,
     seed: SeedOption = 0,
+    compare: comparison.CompareOption = None,
+    tune: comparison.TuneOption = False,
+    budget: comparison.BudgetOption = None,
+    tolerance: comparison.ToleranceOption = 1e-3,
+    fail_if_slower: comparison.FailIfSlowerOption = None,
+    baseline: comparison.BaselineOption = None,
+    replay: comparison.ReplayOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Measure session creation, first run and steady state in fresh processes."""
     from toolkit import profiling
 
+    asked = comparison.Asked(
+        compare=compare,
+        tune=tune,
+        budget=budget,
+        tolerance=tolerance,
+        fail_if_slower=fail_if_slower,
+        baseline=baseline,
+        replay=replay,
+    )
+    source = asked.check(source)
+    options = session_options(
+        provider=provider,
+        provider_option=provider_option,
+        allow_fallback=allow_fallback,
+        threads=threads,
+    )
+    sizes = shape_sizes(shape)
+    if asked.is_comparison:
+        asked.run(
+            source,
+            variant=variant,
+            options=options,
+            sizes=sizes,
+            seed=seed,
+            as_json=json_output,
+            quiet=quiet,
+        )
+        return
+    arguments = {
+        "variant": variant,
+        "options": options,
+        "runs": runs,
+        "warmup": warmup,
+        "sizes": sizes,
+        "seed": seed,
+    }
     try:
         report = profiling.profile(
             source,
-            variant=variant,
-            options=session_options(
-                provider=provider,
-                provider_option=provider_option,
-                allow_fallback=allow_fallback,
-                threads=threads,
-            ),
-            runs=runs,
-            warmup=warmup,
-            sizes=shape_sizes(shape),
-            seed=seed,
+            **asked.replayed(profiling.profile, arguments),
             progress=output.progress(quiet=quiet),
         )
     except profiling.RunFailedError as stopped:
         _show(stopped.report, as_json=json_output)
         raise
-    _show(report, as_json=json_output)
+    beside = asked.beside(report.as_json())
+    _show(report, as_json=json_output, more={"baseline": beside.as_json()} if beside else {})
+    asked.judge(beside, as_json=json_output)
 
 
-def _show(report: "ProfileReport", *, as_json: bool) -> None:
+def _show(
+    report: "ProfileReport", *, as_json: bool, more: Mapping[str, object] | None = None
+) -> None:
     if as_json:
-        output.show_json(report.as_json())
+        output.show_json({**report.as_json(), **(more or {})})
         return
     where = report.environment
     variant = f" {where.variant}" if where.variant else ""

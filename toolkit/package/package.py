@@ -20,6 +20,7 @@ from toolkit.package.integrity import (
     portable,
     refuse_links,
 )
+from toolkit.package.tuned import options_here
 
 MANIFEST = "manifest.json"
 COMPONENT_FILE = "component.json"
@@ -55,8 +56,8 @@ class Variant:
 
     @property
     def session_options(self) -> dict[str, str]:
-        """ONNX Runtime session configuration that the package asks for."""
-        return self.entry.executor_info.ort.session_options
+        """ONNX Runtime session configuration that the package asks for on this machine."""
+        return options_here(self.entry.executor_info.ort.session_options, self.contents.details)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,45 @@ def ours(*, model: str, options: dict[str, Any], config: dict[str, str], feeds: 
     )
 
 
+def offline(
+    *,
+    model: str,
+    options: dict[str, Any],
+    config: dict[str, str],
+    feeds: str,
+    batch: int,
+    sessions: int,
+    session_threads: int,
+) -> Made:
+    """A pile of `SAMPLES` samples, in batches, by several sessions; see `ours` and `Split`."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from toolkit.profiling.offline_tuning import SAMPLES
+    from toolkit.runtime import Provider, SessionOptions, open_session
+
+    chosen = {
+        **options,
+        "provider": Provider(options["provider"]),
+        "threads": session_threads,
+        "spinning": sessions == 1,  # spinning threads of one session slow the others
+    }
+    opened = [
+        open_session(Path(model), SessionOptions(**chosen), config=config) for _ in range(sessions)
+    ]
+    given = _feeds(feeds, [spec.name for spec in opened[0].inputs])
+    rows = {
+        name: np.take(array, np.arange(batch) % array.shape[0], axis=0)
+        for name, array in given.items()
+    }
+    pool = ThreadPoolExecutor(sessions)
+    turns = [opened[i % sessions] for i in range(SAMPLES // batch)]
+    return Made(
+        run=lambda: list(pool.map(lambda session: session.run(rows), turns)),
+        outputs=lambda: opened[0].run(given),
+        facts={"provider": str(opened[0].provider), "placement": opened[0].placement},
+    )
+
+
 def onnxruntime(
     *, source: str, feeds: str, threads: int = 0, provider: str = "cpu", spinning: bool = True
 ) -> Made:

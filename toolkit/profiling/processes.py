@@ -28,7 +28,7 @@ WARM_RUNS = 3
 BLOCK_MS = 10.0
 """Least time of one turn: a turn costs a switch of processes, and caches that are cold again."""
 
-MOST_RUNS = 50
+MOST_RUNS = 1000
 """In one turn; their median is the turn's time."""
 
 LEAST_CYCLES = 5

@@ -26,14 +26,6 @@ from toolkit.runtime.entries import (
 )
 
 PEERS = ("onnxruntime", "torch", "optimum")
-HELP = (
-    "What to compare with, measured by turns in new processes; may be repeated. A package or "
-    ".onnx file, PKG@VARIANT, @VARIANT of the same package, settings such as threads=1, "
-    "provider=openvino, spinning=off, graph=basic, arena=off, memory-pattern=off, or a peer: "
-    "peer:onnxruntime, peer:torch,source=CHECKPOINT-OR-RUN[,compile=on], "
-    "peer:optimum,source=CHECKPOINT; python=PATH names a peer's interpreter. Settings follow "
-    "after commas."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +40,7 @@ class Model:
         reference: Its own inputs; None for none.
         package: The package's directory; None for a bare file.
         variant: The package's variant; empty for a bare file.
+        offline: How a pile of samples is split, where a run is such a pile; see `peers.offline`.
     """
 
     name: str
@@ -57,13 +50,15 @@ class Model:
     reference: Path | None = None
     package: Path | None = None
     variant: str = ""
+    offline: Mapping[str, int] | None = None
 
     def contender(self, feeds: Path) -> Contender:
         """The model as a contender that is fed a file."""
         return Contender(
             name=self.name,
-            factory="toolkit.profiling.peers:ours",
+            factory=f"toolkit.profiling.peers:{'ours' if self.offline is None else 'offline'}",
             arguments={
+                **(self.offline or {}),
                 "model": str(self.file),
                 "options": options_document(self.options),
                 "config": dict(self.config),
