@@ -35,3 +35,29 @@ def matmul(file: Path, *, external: str = "") -> None:
         onnx.save(model, file, save_as_external_data=True, location=external, size_threshold=0)
     else:
         onnx.save(model, file)
+
+
+def zip_map(file: Path) -> None:
+    """Write a classifier's last node as scikit-learn's converter does: a sequence of maps."""
+    probabilities = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    graph = helper.make_graph(
+        [helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])],
+        "zip_map",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_value_info("y", helper.make_sequence_type_proto(probabilities))],
+    )
+    opsets = [*OPSETS, helper.make_opsetid("ai.onnx.ml", 1)]
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=opsets), file)
+
+
+def identity(file: Path, *, element: int, output: str = "y") -> None:
+    """Write output = Identity(x), element[batch]."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [output])],
+        "identity",
+        [helper.make_tensor_value_info("x", element, ["batch"])],
+        [helper.make_tensor_value_info(output, element, ["batch"])],
+    )
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -95,3 +96,43 @@ def test_evaluate_reports_each_group(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert report["groups"]["b"]["metrics"]["accuracy"]["value"] == 0.5
     assert main(["evaluate", package, "--data", str(data), "--by", "age"]) == 3
     assert "who" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content, where, facts",
+    [
+        ('{"text": "a", "label": 1}\n{"label": 0}\n', {}, ("row 2 has no 'text'",)),
+        ('{"text": "a", "label": "\u00b2"}\n', {}, ("row 1", "'\u00b2'")),
+        ('{"text": "a", "label": 1}\n', {"part": "x"}, ("no column 'part'",)),
+        ("[" * 100_000, {}, ("line 1",)),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(
+    tmp_path: Path, content: str, where: dict[str, str], facts: tuple[str, ...]
+) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        read_samples(file, TEXT, SampleOptions(where=where))
+    assert all(fact in refused.value.problem for fact in facts)
+
+
+def test_a_truncated_npz_of_samples_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "data.npz"
+    np.savez(file, text=np.array(["a"]), label=np.array([1]))
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"data\.npz is damaged"):
+        read_samples(file, TEXT)
+
+
+@pytest.mark.parametrize(
+    "transform, value", [("none", "nan"), ("none", "inf"), ("exp", "0"), ("exp", "-1"), ("exp", "")]
+)
+def test_a_value_that_has_no_finite_target_is_refused(
+    tmp_path: Path, transform: Literal["none", "exp"], value: str
+) -> None:
+    task = TaskSpec(name="tabular-regression", output="value", value_transform=transform)
+    (tmp_path / "data.csv").write_text(f"x,target\n1,2\n1,{value}\n")
+    with pytest.raises(InputError, match="row 2") as refused:
+        read_samples(tmp_path / "data.csv", task)
+    assert "a finite number" in refused.value.expected

@@ -218,3 +218,89 @@ def test_a_session_answers_from_several_threads(package: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = [result["label"] for result in pool.map(answer, texts)]
     assert found == ["positive", "negative", "negative", "positive"] * 50
+
+
+def test_a_truncated_npz_a_deep_json_and_a_type_that_numpy_lacks_exit_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.builders import identity
+
+    identity(tmp_path / "brain.onnx", element=16)  # TensorProto.BFLOAT16
+    identity(tmp_path / "float.onnx", element=1)
+    np.savez(tmp_path / "x.npz", x=np.ones(3, np.float32))
+    content = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "x.json").write_text("[1, 2]")
+    for model, name, fact in (
+        ("float.onnx", "x.npz", "x.npz is damaged"),
+        ("float.onnx", "deep.json", "deep.json is damaged"),
+        ("brain.onnx", "x.json", "bfloat16[batch]"),
+    ):
+        command = ["infer", str(tmp_path / model), "--input", f"x={tmp_path / name}"]
+        assert main(command) == 3
+        assert fact in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("element, output", [(8, "y"), (1, "file"), (1, "allow_pickle")])
+def test_strings_and_any_output_name_are_written_as_npz(
+    tmp_path: Path, element: int, output: str
+) -> None:
+    from tests.builders import identity
+
+    identity(tmp_path / "m.onnx", element=element, output=output)
+    array = np.array(["a", "bc"]) if element == 8 else np.array([1, 2], np.float32)
+    np.save(tmp_path / "x.npy", array)
+    command = ["infer", str(tmp_path / "m.onnx"), "--input", f"x={tmp_path / 'x.npy'}"]
+    assert main([*command, "-o", str(tmp_path / "out.npz")]) == 0
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
+        assert arrays[output].tolist() == array.tolist()
+
+
+def test_the_maps_of_a_converted_classifier_are_printed_and_refused_where_tensors_are_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.builders import zip_map
+
+    model = str(tmp_path / "zip_map.onnx")
+    zip_map(Path(model))
+    np.save(tmp_path / "x.npy", np.array([[0.25, 0.75]], np.float32))
+    command = ["infer", model, "--input", f"x={tmp_path / 'x.npy'}"]
+    assert main([*command, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["outputs"]["y"]["data"] == [{"0": 0.25, "1": 0.75}]
+    assert main(command) == 0
+    for refused in (
+        [*command, "-o", str(tmp_path / "out.npz")],
+        ["export", model, "-o", str(tmp_path / "z.ortpackage"), "-q"],
+        ["validate", model, "-q"],
+    ):
+        assert main(refused) == 3
+        assert "'y' is a list" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "zip_map.onnx"]
+
+
+def test_a_line_ends_with_a_line_feed_and_nothing_else(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes("good\u2028film\r\nbad\x0cfilm\x00\n".encode())
+    (tmp_path / "a.jsonl").write_text('"good\u2028film"\n"bad"\n', encoding="utf-8")
+    for option, name in (("--lines", "a.txt"), ("--jsonl", "a.jsonl")):
+        assert main(["infer", package, option, str(tmp_path / name), "--json"]) == 0
+        assert labels(capsys) == ["positive", "negative"]
+
+
+def test_an_item_is_named_by_its_place_in_the_file_not_in_its_batch(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["good"] * 40
+    texts[36] = "film " * 40
+    texts[38] = ""
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    assert main(["infer", package, "--jsonl", str(file)]) == 3
+    assert "text 39 is empty" in capsys.readouterr().err
+    texts[38] = "good film"
+    file.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    assert main(["infer", package, "--jsonl", str(file)]) == 0
+    assert "text 37 (200 characters) was cut" in capsys.readouterr().err

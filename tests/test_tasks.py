@@ -180,3 +180,9 @@ def test_a_list_is_answered_in_its_order_whatever_the_lengths(tmp_path: Path) ->
 def test_results_are_plain_json(tmp_path: Path) -> None:
     model = load(write_tiny_package(tmp_path / "t.ortpackage").path)
     assert json.loads(json.dumps(model("good"))) == model("good")
+
+
+def test_a_row_is_called_by_its_number() -> None:
+    table = FeatureTable(columns=(NumericColumn(name="a"),))
+    with pytest.raises(InputError, match="row 34, column 'a'"):
+        table.encode([{"a": 1}, {"a": "x"}], [33, 34])

@@ -112,7 +112,8 @@ def infer(
         results = model.task.decode(outputs)
     else:
         items = _items(model, asked)
-        results, outputs = _run(model, items, batch_size, keep=output is not None)
+        keep = output is not None and output.suffix == ".npz"
+        results, outputs = _run(model, items, batch_size, keep=keep)
     if output is not None and output.suffix == ".npz":
         write_outputs(output, outputs)
     elif output is not None:

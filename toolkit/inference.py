@@ -91,11 +91,14 @@ class Model:
             order.sort(key=lambda i: len(items[i]))
         for start in range(0, len(order), batch_size):
             positions = order[start : start + batch_size]
-            yield positions, self.outputs([items[i] for i in positions])
+            numbers = [position + 1 for position in positions]
+            yield positions, self.outputs([items[i] for i in positions], numbers)
 
-    def outputs(self, items: Sequence[Item]) -> dict[str, Array]:
-        """Raw outputs by name for one batch of items."""
-        return self.session.run(self.task.encode(items))
+    def outputs(
+        self, items: Sequence[Item], numbers: Sequence[int] | None = None
+    ) -> dict[str, Array]:
+        """Raw outputs by name for one batch of items; see `Task.encode`."""
+        return self.session.run(self.task.encode(items, numbers))
 
     def run(self, feeds: Feeds, *, allow_non_finite: bool = False) -> dict[str, Array]:
         """Outputs by name for feeds by name.

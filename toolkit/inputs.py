@@ -1,6 +1,5 @@
 """What a user types or names, as items and feeds."""
 
-import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ import numpy as np
 
 from toolkit.errors import InputError, SetupError
 from toolkit.tasks import Item, TaskSpec
-from toolkit.tensors import Array, TensorSpec, describe
+from toolkit.tensors import Array, TensorSpec, describe, numpy_dtype
 
 STDIN = "-"
 
@@ -46,13 +45,22 @@ def file_items(file: Path, kind: str, task: TaskSpec) -> list[Item]:
 
         rows: list[Any] = list(csv_rows(file, read_text(file)))
     else:
-        lines = read_text(file).splitlines()
+        lines = text_lines(read_text(file))
         if kind == "lines":
             return [*_non_empty(file, lines)]
         rows = [_json(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
     if task.text is None:
         return rows
     return [_text(row, f"{file}, entry {n}") for n, row in enumerate(rows, start=1)]
+
+
+def text_lines(text: str) -> list[str]:
+    r"""The lines of a text, which end with `\n` or `\r\n` and nothing else.
+
+    str.splitlines would cut at a form feed or U+2028 too, which stand inside of texts.
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
 
 
 def _non_empty(file: Path, lines: Sequence[str]) -> Iterator[str]:
@@ -83,7 +91,7 @@ def stdin_lines() -> list[str]:
     Raises:
         InputError: There is none, or stdin is not UTF-8.
     """
-    lines = [line for line in read_text(Path(STDIN)).splitlines() if line.strip()]
+    lines = [line for line in text_lines(read_text(Path(STDIN))) if line.strip()]
     if not lines:
         raise InputError("stdin is empty", expected="one item a line")
     return lines
@@ -92,7 +100,7 @@ def stdin_lines() -> list[str]:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{where} is no JSON: {error}") from error
 
 
@@ -129,15 +137,16 @@ def read_feed(file: Path, spec: TensorSpec) -> Array:
         if kind == ".npy":
             return np.asarray(np.load(file, allow_pickle=False))
         if kind == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                return np.asarray(_one_of(arrays, file, spec))
+            from toolkit.npz import read_npz
+
+            return _one_of(read_npz(file), file, spec)
         if kind == ".json":
             return _array_of(json.loads(file.read_bytes()), file, spec)
         if kind in {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}:
             return _image(file, spec)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, RecursionError) as error:
         raise InputError(f"{file} is damaged, or no {kind} file: {error}") from error
     raise InputError(
         f"{file} is of no format that is known here",
@@ -145,17 +154,19 @@ def read_feed(file: Path, spec: TensorSpec) -> Array:
     )
 
 
-def _one_of(arrays: Any, file: Path, spec: TensorSpec) -> Array:
-    names = arrays.files
-    if spec.name in names:
-        return np.asarray(arrays[spec.name])
-    if len(names) == 1:
-        return np.asarray(arrays[names[0]])
-    raise InputError(f"{file} has no array {spec.name!r}", expected=f"one of {', '.join(names)}")
+def _one_of(arrays: Mapping[str, Array], file: Path, spec: TensorSpec) -> Array:
+    if spec.name in arrays:
+        return arrays[spec.name]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    raise InputError(
+        f"{file} has no array {spec.name!r}; it has {', '.join(arrays) or 'none'}",
+        expected=f"an array {spec.name!r}, or one array alone",
+    )
 
 
 def _array_of(value: Any, file: Path, spec: TensorSpec) -> Array:
-    dtype = object if spec.dtype == "string" else np.dtype(spec.dtype)
+    dtype: Any = object if spec.dtype == "string" else numpy_dtype(spec)
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "OUS" and np.issubdtype(dtype, np.integer):
@@ -186,14 +197,18 @@ def _image(file: Path, spec: TensorSpec) -> Array:
         pixels = pixels[None]
     if spec.dtype == "string":
         raise InputError(f"{file} is {describe(pixels)}", expected=str(spec))
-    return pixels.astype(spec.dtype)
+    return pixels.astype(numpy_dtype(spec))
 
 
 def write_outputs(file: Path, outputs: Mapping[str, Array]) -> None:
-    """Write raw outputs by name as .npz."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(outputs))
-    write_file(file, buffer.getvalue())
+    """Write raw outputs by name as .npz.
+
+    Raises:
+        InputError: An output is no tensor.
+    """
+    from toolkit.npz import write_npz
+
+    write_file(file, write_npz(outputs))
 
 
 def write_file(file: Path, content: bytes) -> None:

@@ -38,6 +38,39 @@ def describe(array: Array) -> str:
     return f"{dtype}[{', '.join(map(str, array.shape))}]"
 
 
+def numpy_dtype(spec: TensorSpec) -> np.dtype[Any]:
+    """Numpy's dtype of a tensor that holds no strings.
+
+    Raises:
+        InputError: numpy has no such type, as for bfloat16.
+    """
+    try:
+        dtype = np.dtype(spec.dtype)
+    except TypeError:
+        dtype = np.dtype(np.void)
+    if dtype.kind == "V":  # also where ml_dtypes is loaded, whose types ONNX Runtime does not take
+        raise InputError(
+            f"input {spec.name!r} is {spec}, a type that numpy cannot hold",
+            expected="a float, integer, boolean or string input",
+        )
+    return dtype
+
+
+def check_tensors(outputs: Mapping[str, object]) -> None:
+    """Refuse outputs that are sequences or maps.
+
+    Raises:
+        InputError: There is one; it is named.
+    """
+    for name, value in outputs.items():
+        if not isinstance(value, np.ndarray):
+            raise InputError(
+                f"output {name!r} is a {type(value).__name__}, no tensor",
+                expected="tensors; a scikit-learn classifier gives them when it is converted with "
+                "the option zipmap=False",
+            )
+
+
 def check_feeds(
     feeds: Feeds, specs: Sequence[TensorSpec], *, source: str, allow_non_finite: bool = False
 ) -> None:
@@ -125,14 +158,7 @@ def make_feeds(
         if spec.dtype == "string":
             feeds[spec.name] = np.full(shape, "a", dtype=object)
             continue
-        try:
-            dtype = np.dtype(spec.dtype)
-        except TypeError as error:
-            raise InputError(
-                f"input {spec.name!r} is {spec}, a type that numpy cannot hold",
-                expected="a float, integer, boolean or string input",
-                fix=f"pass it with --input {spec.name}=FILE",
-            ) from error
+        dtype = numpy_dtype(spec)
         if dtype.kind == "f":
             feeds[spec.name] = rng.standard_normal(shape).astype(dtype)
         else:

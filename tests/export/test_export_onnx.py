@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from tests import builders
 from toolkit import CheckFailedError, InputError, ModelPackage, export, load
-from toolkit.export.references import read_feeds
+from toolkit.npz import read_npz
 
 
 def random_model(file: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_file_is_adopted_byte_for_byte_with_its_own_outputs_as_reference(tmp_p
     assert (package.contents.source.kind, package.contents.task.name) == ("onnx", "tensors")
     folder = package.asset("reference")
     assert folder is not None
-    inputs, outputs = read_feeds(folder / "inputs.npz"), read_feeds(folder / "outputs.npz")
+    inputs, outputs = read_npz(folder / "inputs.npz"), read_npz(folder / "outputs.npz")
     assert load(report.package).run(inputs)["y"] == pytest.approx(outputs["y"])
 
 
@@ -106,7 +106,7 @@ def test_given_feeds_become_the_reference(tmp_path: Path) -> None:
     report = export(tmp_path / "m.onnx", tmp_path / "m.ortpackage", reference=feeds)
     folder = ModelPackage.open(report.package).asset("reference")
     assert folder is not None
-    assert read_feeds(folder / "outputs.npz")["y"].tolist() == [[0, 0, 2]]
+    assert read_npz(folder / "outputs.npz")["y"].tolist() == [[0, 0, 2]]
     with pytest.raises(InputError, match="'z'"):
         export(
             tmp_path / "m.onnx", tmp_path / "n.ortpackage", reference={"z": np.zeros((1, 3), "f4")}

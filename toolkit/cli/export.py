@@ -52,7 +52,7 @@ def export(
 ) -> None:
     """Write a package with an fp32 variant that was compared with its source."""
     from toolkit import export as step
-    from toolkit.export.references import read_feeds
+    from toolkit.npz import read_npz
 
     report = step(
         source,
@@ -61,7 +61,7 @@ def export(
         opset=opset,
         tolerance=tolerance,
         name=name,
-        reference=None if reference is None else read_feeds(reference),
+        reference=None if reference is None else read_npz(reference),
         seed=seed,
         force=force,
         progress=output.progress(quiet=quiet),

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.inputs import text_lines
+from toolkit.npz import read_npz
 from toolkit.tasks import Item, TaskSpec
 
 Row = Mapping[str, Any]
@@ -96,6 +99,7 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
         rows: list[Row] = list(_array_rows(file, raw))
     else:
         rows = list(read_rows(file, raw))
+    _check_where(file, rows, options)
     if options.where:
         rows = [row for row in rows if all(str(row.get(k)) == v for k, v in options.where.items())]
     if not rows:
@@ -116,6 +120,15 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
     }
     digest = hashlib.sha256(raw).hexdigest()
     return Samples(items=items, targets=targets, columns=columns, sha256=digest)
+
+
+def _check_where(file: Path, rows: Sequence[Row], options: SampleOptions) -> None:
+    for name in options.where or {}:
+        if rows and not any(name in row for row in rows):
+            raise InputError(
+                f"{file} has no column {name!r} for --where",
+                expected=f"one of {', '.join(rows[0])}",
+            )
 
 
 def read_rows(file: Path, raw: bytes | None = None) -> Iterator[Row]:
@@ -179,12 +192,12 @@ def csv_rows(file: Path, text: str) -> Iterator[Row]:
 
 
 def _json_rows(file: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text_lines(text), start=1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"{file}, line {number} is no JSON: {error}") from error
         if isinstance(value, str):
             value = {"text": value}
@@ -197,11 +210,7 @@ def _json_rows(file: Path, text: str) -> Iterator[Row]:
 
 
 def _array_rows(file: Path, raw: bytes) -> Iterator[Row]:
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file} is no npz file: {error}") from error
+    columns = read_npz(file, raw)
     sizes = {name: len(values) if values.ndim else 0 for name, values in columns.items()}
     if len(set(sizes.values())) > 1:
         raise InputError(f"{file} has arrays of different lengths: {sizes}")
@@ -237,7 +246,7 @@ def _items(
                 expected=f"a column {' or '.join(candidates)}; it has {', '.join(first)}",
                 fix="name it with --text-column",
             )
-        return tuple(row[column] for row in rows), column
+        return _cells(file, rows, column), column
     if task.image is not None:
         column = "image" if "image" in rows[0] else ""
         if not column:
@@ -245,23 +254,39 @@ def _items(
                 f"{file} has no images", expected="an array or a column of files named 'image'"
             )
         base = file.parent
-        return tuple(
-            base / value if isinstance(value, str) else value for value in (r[column] for r in rows)
-        ), column
+        cells = _cells(file, rows, column)
+        return tuple(base / cell if isinstance(cell, str) else cell for cell in cells), column
     return tuple(rows), ""
+
+
+def _cells(file: Path, rows: Sequence[Row], column: str) -> tuple[Any, ...]:
+    for number, row in enumerate(rows, start=1):
+        if column not in row:
+            raise InputError(
+                f"{file}, row {number} has no {column!r}",
+                expected=f"{column!r} in every row; it has {', '.join(row)}",
+            )
+    return tuple(row[column] for row in rows)
 
 
 def _target(value: object, task: TaskSpec, file: Path, number: int) -> float:
     where = f"{file}, row {number}"
     if not task.labels:
         try:
-            return float(str(value))
+            found = float(str(value))
         except ValueError:
-            raise InputError(f"{where} has the value {value!r}", expected="a number") from None
+            found = math.nan
+        least = 0.0 if task.value_transform == "exp" else -math.inf
+        if not least < found < math.inf:
+            raise InputError(
+                f"{where} has the value {value!r}",
+                expected=f"a finite number{' above 0' if least == 0.0 else ''}",
+            )
+        return found
     name = str(value)
     if name in task.labels:
         return task.labels.index(name)
-    if name.isdigit() and int(name) < len(task.labels):
+    if name.isdecimal() and int(name) < len(task.labels):
         return int(name)
     raise InputError(
         f"{where} has the label {name!r}, which the model does not have",

@@ -112,7 +112,8 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> Ar
     rows: list[Array] = []
     for start in range(0, len(samples), batch_size):
         items = samples.items[start : start + batch_size]
-        answer = model.outputs(items)[task.specification.output].reshape(len(items), -1)
+        outputs = model.outputs(items, range(start + 1, start + 1 + len(items)))
+        answer = outputs[task.specification.output].reshape(len(items), -1)
         rows.append(task.probabilities(answer) if task.specification.labels else answer)
     return np.concatenate(rows)
 

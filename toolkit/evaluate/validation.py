@@ -16,7 +16,7 @@ from toolkit.inference import Model, load, load_variant
 from toolkit.package import ModelPackage, Variant
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
-from toolkit.tensors import Array, make_feeds
+from toolkit.tensors import Array, check_tensors, make_feeds
 
 FLOAT_LIMIT = 1e-4
 """Two runs of one float32 graph in other batches and threads may differ by this much."""
@@ -138,6 +138,7 @@ def _checks_of_variant(
 def _checks_of_bare(model: Model) -> Iterator[Check]:
     feeds = make_feeds(model.inputs, sizes={}, seed=0, default=4)
     outputs = model.run(feeds)
+    check_tensors(outputs)
     bad = sum(
         int(value.size - np.isfinite(value).sum())
         for value in outputs.values()

@@ -14,7 +14,7 @@ from toolkit.export.libraries import export_extra
 from toolkit.package.integrity import portable
 from toolkit.package.write import MODEL_FILE
 from toolkit.runtime import Session
-from toolkit.tensors import Array, check_feeds, make_feeds
+from toolkit.tensors import Array, check_feeds, check_tensors, make_feeds
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -68,7 +68,8 @@ def reference(
         seed: Seed of those.
 
     Raises:
-        InputError: The given feeds do not fit, or the model does not run on made-up ones.
+        InputError: The given feeds do not fit, the model does not run on made-up ones, or it
+            gives something other than tensors.
         CheckFailedError: Two runs on the same feeds differ.
     """
     if given is not None:
@@ -85,6 +86,7 @@ def reference(
                 expected="feeds that suit the model, to record as its reference",
                 fix="toolkit export MODEL.onnx -o PKG --reference FEEDS.npz   (one array an input)",
             ) from error
+    check_tensors(outputs)
     parity = compare_outputs(outputs, session.run(feeds))
     if not parity.within(0.0):
         raise CheckFailedError(

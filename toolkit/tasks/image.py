@@ -22,21 +22,24 @@ class ImageEncoder:
         self._specification = specification
         self._name = inputs[0].name
 
-    def __call__(self, items: Sequence[object]) -> dict[str, Array]:
+    def __call__(self, items: Sequence[object], numbers: Sequence[int]) -> dict[str, Array]:
         """The feeds for image files (path) or arrays (uint8[height, width] or [..., channels])."""
-        return {self._name: np.stack([self._prepared(item) for item in items])}
+        pairs = zip(items, numbers, strict=True)
+        return {self._name: np.stack([self._prepared(item, number) for item, number in pairs])}
 
-    def _prepared(self, item: object) -> Array:
+    def _prepared(self, item: object, number: int) -> Array:
         spec = self._specification
         channels = len(spec.mode)
         pixels = read_image(Path(item), spec) if isinstance(item, (str, Path)) else item
         if not isinstance(pixels, np.ndarray):
-            raise InputError(f"{type(pixels).__name__} is no image", expected="a file or an array")
+            raise InputError(
+                f"image {number} is a {type(pixels).__name__}", expected="a file or an array"
+            )
         if pixels.ndim == 2:
             pixels = pixels[:, :, None]
         if pixels.shape != (spec.height, spec.width, channels):
             raise InputError(
-                f"an image is {describe(pixels)}",
+                f"image {number} is {describe(pixels)}",
                 expected=f"uint8[{spec.height}, {spec.width}, {channels}]",
                 fix="pass the image as a file: it is resized then",
             )

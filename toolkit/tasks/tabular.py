@@ -86,75 +86,79 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The categorical columns in order."""
         return tuple(c for c in self.columns if isinstance(c, CategoricalColumn))
 
-    def encode(self, items: Sequence[object]) -> dict[str, Array]:
+    def encode(
+        self, items: Sequence[object], numbers: Sequence[int] | None = None
+    ) -> dict[str, Array]:
         """Feeds for rows.
 
         Args:
             items: Rows as {column: value}; further columns are ignored, so that a data file with
                 its target column works as it is.
+            numbers: What messages call each row; 1, 2, 3 and so on when not given.
 
         Raises:
             InputError: A column is missing, or a value does not fit; the row, the column and what
                 was expected are named.
         """
-        rows = [_checked(item, position) for position, item in enumerate(items)]
+        numbers = numbers or range(1, len(items) + 1)
+        rows = [(_checked(item, n), n) for item, n in zip(items, numbers, strict=True)]
         feeds: dict[str, Array] = {}
         if numeric := self.numeric:
-            numbers = [[_number(row, c, i) for c in numeric] for i, row in enumerate(rows)]
-            feeds["numeric"] = np.array(numbers, np.float32)
+            cells = [[_number(row, column, n) for column in numeric] for row, n in rows]
+            feeds["numeric"] = np.array(cells, np.float32)
         if categorical := self.categorical:
             index = [{level: i for i, level in enumerate(c.levels)} for c in categorical]
             feeds["categorical"] = np.array(
                 [
-                    [_level(row, c, n, i) for c, n in zip(categorical, index, strict=True)]
-                    for i, row in enumerate(rows)
+                    [_level(row, c, known, n) for c, known in zip(categorical, index, strict=True)]
+                    for row, n in rows
                 ],
                 np.int64,
             )
         return feeds
 
 
-def _checked(item: object, position: int) -> Mapping[str, object]:
+def _checked(item: object, number: int) -> Mapping[str, object]:
     if not isinstance(item, Mapping):
-        raise InputError(f"row {position + 1} is {item!r}", expected="an object {column: value}")
+        raise InputError(f"row {number} is {item!r}", expected="an object {column: value}")
     return item
 
 
-def _cell(row: Mapping[str, object], column: Column, position: int) -> object:
+def _cell(row: Mapping[str, object], column: Column, number: int) -> object:
     try:
         return row[column.name]
     except KeyError:
         raise InputError(
-            f"row {position + 1} has no column {column.name!r}",
+            f"row {number} has no column {column.name!r}",
             expected=f"the columns {', '.join(row)} and {column.name}",
         ) from None
 
 
-def _number(row: Mapping[str, object], column: NumericColumn, position: int) -> float:
-    cell = _cell(row, column, position)
+def _number(row: Mapping[str, object], column: NumericColumn, number: int) -> float:
+    cell = _cell(row, column, number)
     if column.fill is not None and (cell is None or cell == ""):
         return column.fill
     try:
-        number = float(cell)  # type: ignore[arg-type]  # a wrong type is what the except is for
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
+        value = float(cell)  # type: ignore[arg-type]  # a wrong type is what the except is for
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
         raise InputError(
-            f"row {position + 1}, column {column.name!r} is {cell!r}", expected="a finite number"
+            f"row {number}, column {column.name!r} is {cell!r}", expected="a finite number"
         )
-    return number
+    return value
 
 
 def _level(
-    row: Mapping[str, object], column: CategoricalColumn, index: Mapping[str, int], position: int
+    row: Mapping[str, object], column: CategoricalColumn, index: Mapping[str, int], number: int
 ) -> int:
-    cell = str(_cell(row, column, position))
+    cell = str(_cell(row, column, number))
     known = index.get(cell)
     if known is not None:
         return known
     if column.unknown == "other":
         return len(column.levels)
     raise InputError(
-        f"row {position + 1}, column {column.name!r} is {cell!r}",
+        f"row {number}, column {column.name!r} is {cell!r}",
         expected=f"one of {', '.join(column.levels)}",
     )

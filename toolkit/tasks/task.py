@@ -25,8 +25,8 @@ DATA_LIMIT = 1000
 class Encoder(Protocol):
     """Makes a batch of feeds from items."""
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, Array]:
-        """Feeds by input name for a batch of items."""
+    def __call__(self, items: Sequence[Item], numbers: Sequence[int]) -> dict[str, Array]:
+        """Feeds by input name for a batch of items, which messages call by their numbers."""
 
 
 class Task:
@@ -42,8 +42,14 @@ class Task:
         self._encoder = encoder
         self._labels = specification.labels
 
-    def encode(self, items: Sequence[Item]) -> dict[str, Array]:
+    def encode(
+        self, items: Sequence[Item], numbers: Sequence[int] | None = None
+    ) -> dict[str, Array]:
         """Feeds for a batch of items.
+
+        Args:
+            items: The items.
+            numbers: What messages call each one; 1, 2, 3 and so on when not given.
 
         Raises:
             InputError: An item does not fit, or the model takes tensors only.
@@ -54,7 +60,7 @@ class Task:
                 expected="one file an input",
                 fix="toolkit infer MODEL --input NAME=FILE.npy",
             )
-        return self._encoder(items)
+        return self._encoder(items, numbers or range(1, len(items) + 1))
 
     def decode(self, outputs: Mapping[str, Array]) -> list[Result]:
         """One result an item, in order; a single one with all tensors for the task "tensors"."""
@@ -100,7 +106,10 @@ class Task:
         return {"label": label, "score": score, "scores": dict(zip(self._labels, row, strict=True))}
 
 
-def _tensor_result(value: Array) -> Result:
+def _tensor_result(value: object) -> Result:
+    if not isinstance(value, np.ndarray):  # a sequence, a map, or an optional that is not there
+        sequence = value if isinstance(value, list) else [value]
+        return {"dtype": type(value).__name__, "shape": [len(sequence)], "data": value}
     strings = value.dtype.kind in "OUS"
     result: Result = {"dtype": "string" if strings else value.dtype.name, "shape": [*value.shape]}
     if value.size <= DATA_LIMIT:

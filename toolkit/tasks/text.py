@@ -36,13 +36,15 @@ class TextEncoder:
                 fix="toolkit infer MODEL --input NAME=FILE.npy",
             )
 
-    def __call__(self, items: Sequence[object]) -> dict[str, Array]:
+    def __call__(self, items: Sequence[object], numbers: Sequence[int]) -> dict[str, Array]:
         """int64[batch, sequence] an input, padded on the right to the longest text."""
-        texts = [_checked(item) for item in items]
+        texts = [_checked(item, number) for item, number in zip(items, numbers, strict=True)]
         encodings = self._tokenizer.encode_batch_fast(texts)
         for position, encoding in enumerate(encodings):
             if encoding.overflowing:
-                self._warn_truncated(position, len(texts[position]))
+                self._warn_truncated(numbers[position], len(texts[position]))
+            if not any(encoding.attention_mask[:1]):  # padding from the first token on
+                _warn_unknown(numbers[position])
         feeds = {
             name: np.array([_FIELDS[name](encoding) for encoding in encodings], dtype)
             for name, dtype in self._dtypes.items()
@@ -53,24 +55,27 @@ class TextEncoder:
 
     def _without_tokens(self, batch: int) -> dict[str, Array]:
         """One token of padding a text: no graph takes a sequence of length 0."""
-        warnings.warn(
-            "the tokenizer leaves nothing of the text: no token of it is known to the model",
-            ToolkitWarning,
-            stacklevel=4,
-        )
         fill = {"input_ids": self._specification.pad_id}
         return {
             name: np.full((batch, 1), fill.get(name, 0), dtype)
             for name, dtype in self._dtypes.items()
         }
 
-    def _warn_truncated(self, position: int, characters: int) -> None:
+    def _warn_truncated(self, number: int, characters: int) -> None:
         warnings.warn(
-            f"text {position + 1} ({characters:,} characters) was cut to the first "
+            f"text {number} ({characters:,} characters) was cut to the first "
             f"{self._specification.max_length} tokens",
             ToolkitWarning,
             stacklevel=3,
         )
+
+
+def _warn_unknown(number: int) -> None:
+    warnings.warn(
+        f"the tokenizer leaves nothing of text {number}: no token of it is known to the model",
+        ToolkitWarning,
+        stacklevel=4,
+    )
 
 
 def _ids(encoding: Encoding) -> list[int]:
@@ -108,16 +113,18 @@ def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
     return tokenizer
 
 
-def _checked(item: object) -> str:
+def _checked(item: object, number: int) -> str:
     if not isinstance(item, str):
-        raise InputError(f"{item!r} is no text", expected="a string")
+        raise InputError(f"text {number} is {item!r}", expected="a string")
     if not item or item.isspace():
-        raise InputError("a text is empty", expected="at least one character that is no space")
+        raise InputError(
+            f"text {number} is empty", expected="at least one character that is no space"
+        )
     try:
         item.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"a text holds half a character (a lone surrogate) at position {error.start}",
+            f"text {number} holds half a character (a lone surrogate) at position {error.start}",
             expected="valid Unicode, which UTF-8 can hold",
         ) from error
     return item
