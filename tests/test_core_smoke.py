@@ -133,3 +133,17 @@ def test_the_shipped_graph_is_what_its_command_writes(tmp_path: Path) -> None:
     completed = run("-m", "tests.tiny_package", str(tmp_path / "again.onnx"))
     assert completed.returncode == 0, completed.stderr
     assert (tmp_path / "again.onnx").read_bytes() == GRAPH.read_bytes()
+
+
+def test_any_script_is_printed_whatever_the_systems_encoding(package: Path) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-m", "toolkit", "infer", str(package), "good \u597d", "bad \U0001f44d"],
+        capture_output=True,
+        check=False,
+        timeout=120,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert completed.returncode == 0, completed.stderr
+    lines = completed.stdout.decode("utf-8").splitlines()
+    assert [line.split()[-1] for line in lines] == ["\u597d", "\U0001f44d"]

@@ -304,3 +304,13 @@ def test_an_item_is_named_by_its_place_in_the_file_not_in_its_batch(
     file.write_text("".join(json.dumps(text) + "\n" for text in texts))
     assert main(["infer", package, "--jsonl", str(file)]) == 0
     assert "text 37 (200 characters) was cut" in capsys.readouterr().err
+
+
+def test_force_says_what_it_replaced(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["infer", package, "good", "-o", str(tmp_path / "out.jsonl"), "--force"]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    assert main(command) == 0
+    assert capsys.readouterr().err == f"replaced {tmp_path / 'out.jsonl'}\n"

@@ -48,6 +48,7 @@ class InferReport:
         placement: Graph nodes by ONNX Runtime's provider name.
         results: One entry an item, in order.
         items: What was asked, for people; empty for tensors.
+        replaced: Whether the output file stood there before.
     """
 
     variant: str
@@ -55,6 +56,7 @@ class InferReport:
     placement: Mapping[str, int]
     results: tuple[Result, ...]
     items: tuple[Item, ...]
+    replaced: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -102,6 +104,7 @@ def infer(
         InputError: Nothing or more than one thing was asked, or it does not fit the model.
         SetupError: The provider cannot run here.
     """
+    replaced = output is not None and output.exists()
     if output is not None:
         _check_output(output, force=force)
     model = load(source, variant=variant, options=options)
@@ -124,6 +127,7 @@ def infer(
         placement=model.placement,
         results=tuple(results),
         items=tuple(items),
+        replaced=replaced,
     )
 
 

@@ -1,11 +1,13 @@
 """Tiny modules, each with what exporting it takes."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from toolkit.export import Exportable
+from toolkit.tasks import TaskSpec
 
 VOCABULARY, WIDTH = 20, 4
 TOKENS = {"input_ids": {0: "batch", 1: "sequence"}}
@@ -79,3 +81,27 @@ def no_module() -> int:
 
 def broken() -> Exportable:
     raise RuntimeError("no weights here")
+
+
+def three_logits_two_labels() -> Exportable:
+    return Exportable(
+        module=nn.Linear(4, 3),
+        inputs={"input": torch.ones(8, 4)},
+        output_names=("logits",),
+        task=TaskSpec(
+            name="tabular-classification",
+            labels=("no", "yes"),
+            output="logits",
+            activation="softmax",
+        ),
+    )
+
+
+class ReadsAFile(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        Path("/nowhere/at/all").read_bytes()
+        return x
+
+
+def reads_a_file() -> Exportable:
+    return Exportable(module=ReadsAFile(), inputs={"x": torch.ones(8, 4)})

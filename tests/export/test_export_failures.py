@@ -156,3 +156,18 @@ def test_a_miss_exits_5_and_writes_nothing(
     assert (code, captured.out) == (5, "")
     assert "batch 5, sequence 13" in captured.err
     assert not target.exists()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "name, fact",
+    [("three_logits_two_labels", "float32[8, 3]"), ("reads_a_file", "FileNotFoundError")],
+)
+def test_a_module_that_does_not_fit_its_task_or_fails_is_named(
+    target: Path, name: str, fact: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", f"tests.export.nets:{name}", "-o", str(target), "-q"]) == 3
+    error = capsys.readouterr().err
+    assert fact in error
+    assert name in error
+    assert not target.exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import matmul
 from tests.quantize.packages import write_data, write_words_package
 from toolkit.cli.main import main
 from toolkit.errors import InputError
@@ -13,7 +14,7 @@ from toolkit.evaluate.validation import validate
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.quantize import Limits, QuantizeFailedError, quantize, search
-from toolkit.quantize.methods import METHODS
+from toolkit.quantize.methods import METHODS, quantize_dynamic
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_an_existing_name_needs_force(package: ModelPackage, data: Path) -> None
     quantize(package.path, data, limits=limits)
     with pytest.raises(InputError, match="already has a variant 'int8'"):
         quantize(package.path, data, limits=limits)
-    quantize(package.path, data, limits=limits, force=True)
+    assert quantize(package.path, data, limits=limits, force=True).replaced
     assert len(ModelPackage.open(package.path).variants) == 2
 
 
@@ -155,3 +156,17 @@ def test_an_unknown_method_lists_the_known_ones(package: ModelPackage, data: Pat
     with pytest.raises(InputError) as refused:
         quantize(package.path, data, methods=["magic"])
     assert "weight-only" in refused.value.expected
+
+
+def test_a_full_disk_in_the_quantizer_is_not_the_graphs_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime.quantization
+
+    def fail(*arguments: object, **keywords: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(onnxruntime.quantization, "quantize_dynamic", fail)
+    matmul(tmp_path / "m.onnx")
+    with pytest.raises(OSError, match="No space left"):
+        quantize_dynamic(tmp_path / "m.onnx", tmp_path / "target.onnx")

@@ -83,15 +83,24 @@ def test_progress_counts_every_batch_and_carries_the_last_epochs_figures(
     assert set(states[-1].figures) >= {"train_loss", "validation_loss", "validation_accuracy"}
 
 
+def test_force_does_not_replace_a_folder_that_is_no_run(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="no run, so it will not be replaced"):
+        train(recipe, tmp_path / "home", force=True)
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "mine"
+
+
 def test_a_run_is_replaced_only_with_force(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    (run / "precious.txt").write_text("mine")
+    train(recipe, run)
+    (run / "notes.txt").write_text("of the first run")
     with pytest.raises(InputError, match="not empty"):
         train(recipe, run)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe", "run"]
+    assert (run / "notes.txt").is_file()
     train(recipe, run, force=True)
-    assert not (run / "precious.txt").exists()
+    assert not (run / "notes.txt").exists()
     assert open_run(run).name == "tiny"
 
 

@@ -86,6 +86,8 @@ def infer(
         output=target,
         force=force,
     )
+    if report.replaced:
+        output.say(f"replaced {target}")
     if json_output:
         output.show_json(report.as_json())
     elif target is None:

@@ -93,5 +93,6 @@ def _show(report: "QuantizeReport", *, as_json: bool) -> None:
         ]
         for candidate in (report.parent, *report.candidates)
     ]
-    note = f"added {report.chosen} to {report.package}" if report.chosen else ""
+    done = "replaced {} in {}" if report.replaced else "added {} to {}"
+    note = done.format(report.chosen, report.package) if report.chosen else ""
     output.show_table(f"{report.n} samples", columns, rows, note=note)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import io
 import os
 import sys
 from typing import NoReturn
@@ -20,6 +21,7 @@ def start() -> NoReturn:
         # numpy's OpenBLAS starts a thread a core when it is imported; nothing here needs one.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000, 20, 20)  # importing makes objects, not garbage
+    _write_any_text()
     from toolkit.cli.main import main
 
     code = main()
@@ -30,3 +32,11 @@ def start() -> NoReturn:
         sys.stderr.flush()
     # Taking an interpreter with onnxruntime apart takes longer than parsing the command line.
     os._exit(code)
+
+
+def _write_any_text() -> None:
+    """Let results hold any script: files and pipes get UTF-8, a terminal what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")

@@ -31,8 +31,8 @@ from toolkit.package.package import MANIFEST
 from toolkit.package.write import MODEL_FILE, replacing, write_package
 from toolkit.progress import Progress, silent
 from toolkit.runtime import Session, SessionOptions, open_session
-from toolkit.tasks import TaskSpec
-from toolkit.tensors import Array
+from toolkit.tasks import Task, TaskSpec
+from toolkit.tensors import Array, describe
 
 ExporterName = Literal["auto", "torch"]
 
@@ -269,7 +269,7 @@ def _answers(source: TorchSource) -> dict[str, Array]:
     """What the module answers for its reference rows."""
     try:
         outputs = run_module(source.module, source.feeds, output_names=source.output_names)
-    except (ToolkitError, OSError):
+    except ToolkitError:
         raise
     except Exception as error:  # whatever a stranger's code raises
         raise InputError(
@@ -282,7 +282,24 @@ def _answers(source: TorchSource) -> dict[str, Array]:
             f"the task of {source.name} reads the output {source.task.output!r}",
             expected=f"one of {', '.join(outputs)}",
         )
+    _check_readable(source, outputs)
     return outputs
+
+
+def _check_readable(source: TorchSource, outputs: Mapping[str, Array]) -> None:
+    """Read the reference answers as `infer` will, so that no package is written that cannot."""
+    try:
+        Task(source.task, None).decode(outputs)
+    except (ValueError, IndexError, KeyError) as error:
+        output = source.task.output
+        found = describe(outputs[output]) if output in outputs else ", ".join(outputs)
+        labels = ", ".join(source.task.labels) or "none"
+        raise InputError(
+            f"the task {source.task.name!r} of {source.name} does not fit its output {output!r}, "
+            f"{found}",
+            expected=f"an output for the labels {labels} and the activation "
+            f"{source.task.activation!r}",
+        ) from error
 
 
 def _adopted(

@@ -57,6 +57,8 @@ def quantize_dynamic(model: Path, target: Path) -> int:
                 weight_type=QuantType.QInt8,
                 extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
             )
+        except OSError:  # a full disk is no property of the graph
+            raise
         except Exception as error:
             raise QuantizerError(str(error)) from error
     proto = onnx.load(target)

@@ -101,6 +101,7 @@ class QuantizeReport:
         limits: What they were held to.
         n: Samples.
         data_sha256: Digest of the data file.
+        replaced: Whether a variant of that name stood there before.
     """
 
     package: Path
@@ -110,6 +111,7 @@ class QuantizeReport:
     limits: Limits
     n: int
     data_sha256: str
+    replaced: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -121,6 +123,7 @@ class QuantizeReport:
             "limits": msgspec.to_builtins(self.limits),
             "n": self.n,
             "data_sha256": self.data_sha256,
+            "replaced": self.replaced,
         }
 
 
@@ -315,7 +318,13 @@ class _Search:
         self._publish(kept, force=force)
         ordered = sorted([kept, *beaten], key=lambda c: [*self.files, c.method].index(c.method))
         parent = replace(report.parent, latency_ms=best.parent_latency_ms)
-        return replace(report, parent=parent, chosen=self.name, candidates=tuple(ordered))
+        return replace(
+            report,
+            parent=parent,
+            chosen=self.name,
+            candidates=tuple(ordered),
+            replaced=self.name in self.package.component.variants,
+        )
 
     def _publish(self, best: Candidate, *, force: bool) -> None:
         self.progress(f"adding {best.method} as {self.name}")

@@ -151,8 +151,15 @@ def open_session(
     if not model.is_file():
         raise InputError(f"the model {model} does not exist", expected="an .onnx file")
     start = time.perf_counter_ns()
-    with _ort_failures(f"loading {model}"):
-        raw = ort.InferenceSession(model, settings, providers=chosen, enable_fallback=0)
+    try:
+        raw = _raw_session(model, settings, chosen)
+    except InputError as error:
+        if provider is Provider.CPU:
+            raise
+        start = time.perf_counter_ns()
+        raw = _raw_session(model, settings, [Provider.CPU.ort_name])  # or the model is to blame
+        _fall_back(options, f"{provider.ort_name} does not start: {error.problem}")
+        provider = Provider.CPU
     creation_ms = (time.perf_counter_ns() - start) / 1e6
     session = Session(raw, provider, creation_ms, str(model))
     if session.placement.get(provider.ort_name, 0) or not session.placement:
@@ -164,6 +171,11 @@ def open_session(
     )
     session.provider = Provider.CPU
     return session
+
+
+def _raw_session(model: Path, settings: Any, providers: Sequence[Any]) -> Any:
+    with _ort_failures(f"loading {model}"):
+        return ort.InferenceSession(model, settings, providers=providers, enable_fallback=0)
 
 
 def built_in_providers() -> list[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import InputError, ToolkitError
 from toolkit.package.write import replacing
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.partial import State, open_partial
 from toolkit.training.progress import ProgressCallback
 from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
+from toolkit.training.run import RUN_FILE
 from toolkit.training.settings import with_overrides
 
 
@@ -64,16 +65,18 @@ def train(
         settings: Overrides of the recipe's settings by name; text is converted.
         seed: Overrides the setting of that name.
         resume: Go on with an interrupted training of the same recipe and settings.
-        force: Replace what stands at `output`, and an unfinished training too.
+        force: Replace a run that stands at `output`, and an unfinished training too.
         progress: Is told about every batch.
 
     Raises:
-        InputError: The recipe, its data or a setting is not usable, or `output` is not empty.
+        InputError: The recipe, its data or a setting is not usable, or `output` is not empty; with
+            `force`, not empty and no run.
         SetupError: A package of the extra `train` is missing.
         CheckFailedError: The loss became infinite or NaN.
     """
     started = time.perf_counter()
     output = Path(output)
+    _check_output(output)
     file = recipe_file(recipe) if isinstance(recipe, Recipe) else Path(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(file)
     overrides = dict(settings or {}) | ({} if seed is None else {"seed": seed})
@@ -109,3 +112,13 @@ def train(
         seconds=record.seconds,
         resumed=resume,
     )
+
+
+def _check_output(output: Path) -> None:
+    """`force` replaces runs; a mistyped folder of something else it leaves alone."""
+    is_other = output.is_dir() and any(output.iterdir()) and not (output / RUN_FILE).is_file()
+    if is_other:
+        raise InputError(
+            f"{output} is not empty and no run, so it will not be replaced",
+            expected="a path that does not exist yet, or a run and --force",
+        )
