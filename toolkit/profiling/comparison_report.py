@@ -166,7 +166,7 @@ def agreement(
     )
     if found.max_abs_error == 0.0:
         return Agreement(agrees=True, difference=0.0)
-    difference = found.max_abs_error / largest if largest else math.inf
+    difference = found.max_abs_error / largest if largest and largest < math.inf else math.inf
     return Agreement(agrees=difference <= tolerance, difference=difference)
 
 

@@ -160,9 +160,8 @@ class Process:
             raise self._crashed()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            error = revive(answer["error"])
-            error.problem = f"{self._name}: {error.problem}"
-            raise error
+            error = answer["error"]
+            raise revive({**error, "problem": f"{self._name}: {error['problem']}"})
         return answer
 
     def turn(self, *, lead: int, runs: int, seconds: float = 0.0) -> list[int]:
