@@ -147,3 +147,9 @@ def test_any_script_is_printed_whatever_the_systems_encoding(package: Path) -> N
     assert completed.returncode == 0, completed.stderr
     lines = completed.stdout.decode("utf-8").splitlines()
     assert [line.split()[-1] for line in lines] == ["\u597d", "\U0001f44d"]
+
+
+def test_a_tokenizer_that_splits_otherwise_here_fails_validation(tmp_path: Path) -> None:
+    path = write_tiny_package(tmp_path / "t.ortpackage", items=("good funny film", "bad")).path
+    failed = [check for check in toolkit.validate(path).checks if not check.passed]
+    assert [(check.name, check.value) for check in failed] == [("preprocessing", 8.0)]

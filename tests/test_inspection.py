@@ -245,7 +245,7 @@ def test_a_package_shows_its_variants_task_source_and_history(tmp_path: Path) ->
     assert [v["name"] for v in found.package.variants] == ["int8", "fp32"]
     assert found.package.variants[0]["parent"] == "fp32"
     assert found.package.task["labels"] == ("negative", "positive")
-    assert found.package.source["kind"] == "onnx"
+    assert found.package.source["kind"] == "run"
     assert [step["step"] for step in found.package.history] == ["export", "quantize"]
     assert inspect_model(package.path, variant="fp32").variant == "fp32"
 

@@ -4,10 +4,12 @@ Its graph answers by the largest token id of a text, so that every answer is kno
 logit = max(input_ids) - threshold. `python -m tests.tiny_package FILE` writes the graph again.
 """
 
+import json
 import shutil
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +54,10 @@ def write_graph(file: Path) -> None:
     onnx.save(model, file)
 
 
-def write_tiny_package(path: Path) -> ModelPackage:
-    """A package with the variant "fp32", opened."""
+def write_tiny_package(
+    path: Path, *, items: Sequence[str] = ("funny good film", "bad")
+) -> ModelPackage:
+    """A package with the variant "fp32", opened; the items are those of its reference."""
     with tempfile.TemporaryDirectory() as folder, replacing(path, force=False) as staging:
         preprocessing, reference, model = (
             Path(folder) / name for name in ("preprocessing", "reference", "model")
@@ -65,6 +69,7 @@ def write_tiny_package(path: Path) -> ModelPackage:
         tokenizer.save(str(preprocessing / "tokenizer.json"))
         token_ids = np.array([[1, 9, 3], [2, 0, 0]])
         np.savez(reference / "inputs.npz", input_ids=token_ids)
+        (reference / "items.json").write_text(json.dumps(items))
         logits = token_ids.max(axis=1, keepdims=True) - np.float32(THRESHOLD)
         np.savez(reference / "outputs.npz", logits=logits.astype(np.float32))
         shutil.copy(GRAPH, model / "model.onnx")
@@ -78,7 +83,7 @@ def write_tiny_package(path: Path) -> ModelPackage:
             ),
             inputs=(TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence")),),
             outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 1)),),
-            source=Source(kind="onnx", name=GRAPH.name, sha256="0" * 64, exporter="", versions={}),
+            source=Source(kind="run", name=GRAPH.name, sha256="0" * 64, exporter="", versions={}),
             assets={},
         )
         write_package(

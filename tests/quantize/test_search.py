@@ -10,7 +10,7 @@ from tests.builders import matmul
 from tests.quantize.packages import write_data, write_words_package
 from toolkit.cli.main import main
 from toolkit.errors import InputError
-from toolkit.evaluate.validation import validate
+from toolkit.evaluate.validation import FLOAT_LIMIT, validate
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.quantize import Limits, QuantizeFailedError, quantize, search
@@ -170,3 +170,17 @@ def test_a_full_disk_in_the_quantizer_is_not_the_graphs_fault(
     matmul(tmp_path / "m.onnx")
     with pytest.raises(OSError, match="No space left"):
         quantize_dynamic(tmp_path / "m.onnx", tmp_path / "target.onnx")
+
+
+def test_what_quantize_keeps_validate_passes(package: ModelPackage, data: Path) -> None:
+    limits = Limits(max_drop=0.5, max_batch_flips=1000)
+    quantize(package.path, data, methods=["dynamic"], limits=limits)
+    contents = ModelPackage.open(package.path).variant("int8").contents
+    (change,) = [
+        check.value
+        for check in validate(package.path).checks
+        if (check.name, check.variant) == ("batch invariance", "int8")
+    ]
+    assert change > FLOAT_LIMIT  # else this tests nothing
+    assert contents.parity["batch_limit"] == pytest.approx(2 * change)
+    assert [check for check in validate(package.path).checks if not check.passed] == []

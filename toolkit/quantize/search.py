@@ -15,7 +15,13 @@ from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import answer_all, score
-from toolkit.evaluate.validation import FLOAT_LIMIT, reference_feeds, reference_outputs
+from toolkit.evaluate.validation import (
+    BATCH_LIMIT,
+    FLOAT_LIMIT,
+    batch_change,
+    reference_feeds,
+    reference_outputs,
+)
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import (
@@ -353,8 +359,12 @@ class _Search:
         session = open_session(model, self.options, config=method.session_options)
         # What `validate` does: the source's outputs, not the parent's.
         error = compare_outputs(reference_outputs(self.package), session.run(reference))
-        limit = max(FLOAT_LIMIT, PARITY_SLACK * error.max_abs_error)
-        return {"max_abs_error": error.max_abs_error, "limit": limit}
+        alone = batch_change(Model(self.package.path, self.name, session, self.task), reference)
+        return {
+            "max_abs_error": error.max_abs_error,
+            "limit": _with_slack(error.max_abs_error),
+            BATCH_LIMIT: _with_slack(0.0 if alone is None else alone.max_abs_error),
+        }
 
     def _details(self, best: Candidate) -> Mapping[str, object]:
         return {
@@ -370,6 +380,10 @@ class _Search:
             "min_agreement": self.limits.min_agreement,
             "max_batch_flips": self.limits.max_batch_flips,
         }
+
+
+def _with_slack(measured: float) -> float:
+    return max(FLOAT_LIMIT, PARITY_SLACK * measured)
 
 
 def _ratio(candidate: Candidate) -> float:
