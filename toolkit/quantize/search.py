@@ -4,12 +4,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from toolkit.errors import CheckFailedError, InputError
+from toolkit.errors import InputError
 from toolkit.evaluate.agreement import agreement, batch_invariance
 from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
@@ -33,6 +31,7 @@ from toolkit.package.write import (
 from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.progress import Progress, silent
 from toolkit.quantize.methods import METHODS, Method, QuantizerError
+from toolkit.quantize.report import Candidate, Limits, QuantizeFailedError, QuantizeReport
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import open_task
 from toolkit.tensors import Array
@@ -40,97 +39,6 @@ from toolkit.tensors import Array
 LATENCY_SAMPLES = 32
 PARITY_SLACK = 2.0
 """Another processor rounds int8 differently: `validate` allows so many times what was measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a variant must keep.
-
-    Attributes:
-        max_drop: Most that the main metric may fall below the parent's, as a share (0.005 is half a
-            percentage point).
-        min_agreement: Least share of samples with the parent's label.
-        max_batch_flips: Most samples whose label batch mates may change.
-    """
-
-    max_drop: float = 0.005
-    min_agreement: float = 0.0
-    max_batch_flips: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One way to quantize, as measured on the user's data and this machine.
-
-    Attributes:
-        variant: The variant's name when it is kept.
-        method: How it was made.
-        size_bytes: Size of the model file.
-        latency_ms: Median for one sample, in runs interleaved with the parent's.
-        parent_latency_ms: The parent's median in those runs.
-        latency_ratio: Median ratio to the parent.
-        latency_ratio_95: Its 95 % interval.
-        metric: The main metric; none without labels.
-        drop: How far it is below the parent's; none without labels.
-        agreement: Share of samples with the parent's label.
-        batch_flips: Samples whose label differs between running alone and in a batch.
-        largest_change: Largest change of a probability against the parent.
-        kept: Whether it became a variant.
-        why: The reason, in words.
-    """
-
-    variant: str
-    method: str
-    size_bytes: int = 0
-    latency_ms: float | None = None
-    parent_latency_ms: float | None = None
-    latency_ratio: float | None = None
-    latency_ratio_95: tuple[float, float] | None = None
-    metric: Estimate | None = None
-    drop: float | None = None
-    agreement: float | None = None
-    batch_flips: int | None = None
-    largest_change: float | None = None
-    kept: bool = False
-    why: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizeReport:
-    """What `quantize` tried and kept.
-
-    Attributes:
-        package: The package.
-        parent: The variant that the candidates were made from, with its size and metric.
-        chosen: Name of the variant that was added.
-        candidates: Everything tried.
-        limits: What they were held to.
-        n: Samples.
-        data_sha256: Digest of the data file.
-        replaced: Whether a variant of that name stood there before.
-    """
-
-    package: Path
-    parent: Candidate
-    chosen: str
-    candidates: tuple[Candidate, ...]
-    limits: Limits
-    n: int
-    data_sha256: str
-    replaced: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "package": str(self.package),
-            "chosen": self.chosen or None,
-            "parent": msgspec.to_builtins(self.parent),
-            "candidates": msgspec.to_builtins(self.candidates),
-            "limits": msgspec.to_builtins(self.limits),
-            "n": self.n,
-            "data_sha256": self.data_sha256,
-            "replaced": self.replaced,
-        }
 
 
 def quantize(
@@ -392,22 +300,3 @@ def _ratio(candidate: Candidate) -> float:
 
 def _is_faster(candidate: Candidate) -> bool:
     return candidate.latency_ratio_95 is not None and candidate.latency_ratio_95[1] < 1.0
-
-
-class QuantizeFailedError(CheckFailedError):
-    """No candidate kept its promises.
-
-    Attributes:
-        report: What was tried.
-    """
-
-    def __init__(self, report: QuantizeReport) -> None:
-        tried = "; ".join(f"{c.method}: {c.why}" for c in report.candidates)
-        super().__init__(
-            f"no quantized variant of {report.package} kept its promises; nothing was added",
-            expected=f"a drop of at most {report.limits.max_drop:g}, agreement of at least "
-            f"{report.limits.min_agreement:g}, at most {report.limits.max_batch_flips} batch "
-            f"flips, smaller or faster. Tried {tried}",
-            fix="raise --max-drop or --max-batch-flips if the use allows it, or keep fp32",
-        )
-        self.report = report
