@@ -10,6 +10,7 @@ import typer
 from toolkit.cli import output
 
 if TYPE_CHECKING:
+    from toolkit.cli.details import Details
     from toolkit.profiling.baseline import BesideBaseline
     from toolkit.profiling.comparison_report import ComparisonReport
     from toolkit.profiling.tune import TuneReport
@@ -144,6 +145,7 @@ class Asked:
         seed: int,
         as_json: bool,
         quiet: bool,
+        more: "Details",
     ) -> None:
         """Compare or tune, and print what was found.
 
@@ -173,6 +175,7 @@ class Asked:
             **shared,
         )
         _show_comparison(report, as_json=as_json)
+        more.write(report.as_json())
         if self.fail_if_slower is not None:
             report.check(self.fail_if_slower)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli import comparison, output
+from toolkit.cli import comparison, details, output
 from toolkit.cli.options import (
     AllowFallbackOption,
+    ForceOption,
     JsonOption,
     OptionalSourceArgument,
     ProviderOption,
@@ -49,6 +50,11 @@ def profile(
     fail_if_slower: comparison.FailIfSlowerOption = None,
     baseline: comparison.BaselineOption = None,
     replay: comparison.ReplayOption = None,
+    operators: details.OperatorsOption = False,
+    resources: details.ResourcesOption = False,
+    html_report: details.ReportOption = None,
+    chrome_trace: details.TraceOption = None,
+    force: ForceOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -65,6 +71,14 @@ def profile(
         replay=replay,
     )
     source = asked.check(source)
+    more = details.Details(
+        operators=operators,
+        resources=resources,
+        report=html_report,
+        trace=chrome_trace,
+        force=force,
+    )
+    more.check(is_comparison=asked.is_comparison, is_tuning=tune)
     options = session_options(
         provider=provider,
         provider_option=provider_option,
@@ -81,27 +95,35 @@ def profile(
             seed=seed,
             as_json=json_output,
             quiet=quiet,
+            more=more,
         )
         return
-    arguments = {
-        "variant": variant,
-        "options": options,
-        "runs": runs,
-        "warmup": warmup,
-        "sizes": sizes,
-        "seed": seed,
-    }
+    arguments = asked.replayed(
+        profiling.profile,
+        {
+            "variant": variant,
+            "options": options,
+            "runs": runs,
+            "warmup": warmup,
+            "sizes": sizes,
+            "seed": seed,
+        },
+    )
+    progress = output.progress(quiet=quiet)
     try:
-        report = profiling.profile(
-            source,
-            **asked.replayed(profiling.profile, arguments),
-            progress=output.progress(quiet=quiet),
-        )
+        report = profiling.profile(source, **arguments, progress=progress)
     except profiling.RunFailedError as stopped:
         _show(stopped.report, as_json=json_output)
         raise
     beside = asked.beside(report.as_json())
-    _show(report, as_json=json_output, more={"baseline": beside.as_json()} if beside else {})
+    found = more.measure(source, arguments, progress=progress)
+    p50 = None if report.latency is None else report.latency.percentiles_ms[50]
+    parts = {"baseline": beside.as_json()} if beside else {}
+    parts |= found.as_json(plain_p50_ms=p50)
+    _show(report, as_json=json_output, more=parts)
+    if not json_output:
+        found.show(plain_p50_ms=p50)
+    more.write({**report.as_json(), **parts}, found, latency=report.latency)
     asked.judge(beside, as_json=json_output)
 
 
@@ -129,7 +151,12 @@ def _show(
         ("peak memory", f"{peak} of the measuring process"),
         ("inputs", f"{shapes} ({where.inputs}, seed {report.settings.seed})"),
         ("provider", f"{report.provider}: {placed or 'placement unknown'}"),
-        ("threads", str(report.settings.threads or "ONNX Runtime's choice")),
+        (
+            "threads",
+            str(
+                report.settings.threads or where.machine.default_threads or "ONNX Runtime's choice"
+            ),
+        ),
         ("machine", where.machine.as_line()),
         ("model", f"sha256 {where.sha256[:16]}, {where.date}"),
     ):

@@ -14,6 +14,8 @@ from toolkit.profiling.memory import Memory, memory, peak_rss_mb
 from toolkit.runtime.fresh import answer, call_fresh
 
 MODULE = "toolkit.profiling.resources"
+RUNS = 400
+WARMUP = 20
 SECONDS = 5.0
 """Runs stop after this time, but not before `FEWEST_RUNS`."""
 FEWEST_RUNS = 10

@@ -1,0 +1,277 @@
+"""Charts as SVG elements, colored by the page's style sheet.
+
+Written by hand: matplotlib takes some 60 MB and belongs to the extra `train`, while a profile has
+to work on a device with the core alone. Of the light ones, pygal's output fetches a script from a
+network unless told otherwise, and svgwrite writes elements, not charts, and is no longer developed.
+Five charts of lines and boxes are what is needed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from toolkit.profiling.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    decades,
+    line,
+    linear,
+    number,
+    ratio_ticks,
+    shortened,
+    svg,
+    text_at,
+    ticks,
+    x_axis,
+    y_axis,
+)
+from toolkit.profiling.markup import Content, Markup, element
+
+ROW = 26
+"""Height of a row of bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A mark in a chart of two logarithmic axes.
+
+    Attributes:
+        x: Above 0.
+        y: Above 0.
+        size: Area of the mark, 0 to 1.
+        kind: Class in the style sheet.
+        title: Shown where the pointer rests.
+    """
+
+    x: float
+    y: float
+    size: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A row of a forest plot.
+
+    Attributes:
+        name: Of the row.
+        value: Its estimate.
+        low: Lower end of the interval.
+        high: Upper end; None where it has none.
+        kind: Class in the style sheet.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float | None
+    kind: str
+
+
+def histogram(
+    bars: Sequence[tuple[float, float, int]], marks: Sequence[tuple[str, float]]
+) -> Markup:
+    """Runs by latency; the last bar holds every slower run, and says so where it is wider.
+
+    Args:
+        bars: (from, to, runs), of one width but for the last.
+        marks: Names and places of lines across it, such as percentiles.
+    """
+    width = bars[0][1] - bars[0][0]
+    slower = bars[-1] if len(bars) > 1 and bars[-1][1] - bars[-1][0] > 1.5 * width else None
+    low = bars[0][0]
+    high = slower[0] + width * 1.6 if slower else bars[-1][1]
+    most = max(count for _, _, count in bars)
+    x, y = linear(low, high, LEFT, WIDTH - RIGHT), linear(0, most * 1.15, HEIGHT - BOTTOM, TOP)
+    body: list[Content] = [*y_axis(ticks(0, most, 4), y, "runs")]
+    body += x_axis([t for t in ticks(low, high) if slower is None or t <= slower[0]], x, "ms")
+    for start, end, count in bars:
+        is_tail = (start, end, count) == slower
+        left, right = x(start), x(start + width * 1.6 if is_tail else end)
+        body.append(
+            element(
+                "rect",
+                element("title", f"{number(start)} to {number(end)} ms: {count} runs"),
+                x=f"{left + 0.5:.1f}",
+                y=f"{y(count):.1f}",
+                width=f"{max(right - left - 1, 1):.1f}",
+                height=f"{y(0) - y(count):.1f}",
+                class_="bar tail" if is_tail else "bar",
+            )
+        )
+    if slower:
+        middle = x(slower[0] + width * 0.8)
+        body.append(text_at(f"to {number(slower[1], 3)}", middle, HEIGHT - BOTTOM + 15, "middle"))
+    height = TOP + 4
+    for name, place in marks:
+        at = x(min(place, high))
+        body.append(line(at, TOP, at, HEIGHT - BOTTOM, "mark"))
+        body.append(text_at(name, at + 3, height + 4, "start", "strong"))
+        height += 13
+    return svg(body, HEIGHT, "Histogram of latency")
+
+
+def curve(
+    points: Sequence[tuple[float, float]], *, x_name: str, top: float | None = None
+) -> Markup:
+    """Latency over time.
+
+    Args:
+        points: (seconds or run, ms) in order.
+        x_name: Name and unit of the first.
+        top: The highest value shown; higher ones are drawn at the edge.
+    """
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    high = min(max(ys), top) if top else max(ys)
+    low = min(ys)
+    space = (high - low) * 0.08 or high * 0.1 or 1.0
+    x = linear(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    y = linear(max(low - space, 0), high + space, HEIGHT - BOTTOM, TOP)
+    body = [
+        *y_axis(ticks(max(low - space, 0), high + space, 4), y, "ms"),
+        *x_axis(ticks(min(xs), max(xs)), x, x_name),
+    ]
+    for at, ms in points:
+        is_cut = ms > high
+        body.append(
+            element(
+                "circle",
+                element("title", f"{number(at)} {x_name}: {number(ms)} ms"),
+                cx=f"{x(at):.1f}",
+                cy=f"{y(min(ms, high)):.1f}",
+                r="3" if is_cut else "1.6",
+                class_="point cut" if is_cut else "point",
+            )
+        )
+    return svg(body, HEIGHT, "Latency over time")
+
+
+def forest(rows: Sequence[Interval]) -> Markup:
+    """Ratios with their intervals around the line of no difference."""
+    ends = [end for row in rows for end in (row.low, row.value, row.high) if end is not None]
+    # Ratios are symmetric on a logarithmic axis: twice as fast is as far as twice as slow.
+    low, high = min([*ends, 0.95]) / 1.05, max([*ends, 1.05]) * 1.05
+    left = 180
+    scale = linear(math.log(low), math.log(high), left, WIDTH - RIGHT - 10)
+    height = TOP + ROW * len(rows) + BOTTOM
+
+    def x(ratio: float) -> float:
+        return scale(math.log(ratio))
+
+    bottom = TOP + ROW * len(rows)
+    body: list[Content] = [*x_axis(ratio_ticks(low, high), x, "times its latency", bottom)]
+    body.append(line(x(1), TOP - 4, x(1), bottom, "one"))
+    for position, row in enumerate(rows):
+        y = TOP + ROW * (position + 0.5)
+        end = high if row.high is None else row.high
+        told = f"{row.value:.3f} ({row.low:.3f} to {'?' if row.high is None else f'{end:.3f}'})"
+        body += [
+            text_at(shortened(row.name, 28), left - 8, y + 4, "end"),
+            line(x(row.low), y, x(end), y, f"interval {row.kind}"),
+            line(x(row.low), y - 5, x(row.low), y + 5, f"interval {row.kind}"),
+            None
+            if row.high is None
+            else line(x(end), y - 5, x(end), y + 5, f"interval {row.kind}"),
+            element(
+                "rect",
+                element("title", f"{row.name}: {told}"),
+                x=f"{x(row.value) - 4.5:.1f}",
+                y=f"{y - 4.5:.1f}",
+                width=9,
+                height=9,
+                class_=f"estimate {row.kind}",
+            ),
+        ]
+    return svg(body, height, "Ratios with 95 % intervals")
+
+
+def shares(rows: Sequence[tuple[str, float, str]]) -> Markup:
+    """Horizontal bars of shares of one whole.
+
+    Args:
+        rows: (name, share from 0 to 1, what stands behind the bar).
+    """
+    most = max((share for _, share, _ in rows), default=1.0) or 1.0
+    left, right = 180, 120
+    height = TOP + ROW * len(rows) + 6
+    x = linear(0, most, left, WIDTH - right)
+    body: list[Content] = []
+    for position, (name, share, text) in enumerate(rows):
+        y = TOP + ROW * position
+        body += [
+            text_at(shortened(name, 28), left - 8, y + ROW / 2 + 2, "end"),
+            element(
+                "rect",
+                element("title", f"{name}: {text}"),
+                x=left,
+                y=f"{y + 3:.1f}",
+                width=f"{max(x(share) - left, 1):.1f}",
+                height=ROW - 9,
+                class_="bar",
+            ),
+            text_at(text, x(share) + 6, y + ROW / 2 + 2, "start"),
+        ]
+    return svg(body, height, "Shares of the time")
+
+
+def roofs(
+    points: Sequence[Point],
+    *,
+    compute: Sequence[tuple[str, float]],
+    memory: Sequence[tuple[str, float]],
+) -> Markup:
+    """Operations a second over operations a byte, both logarithmic, below the machine's roofs.
+
+    Args:
+        points: Nodes: x is operations a byte, y 10^9 operations a second.
+        compute: (name, 10^9 operations a second).
+        memory: (name, 10^9 bytes a second).
+    """
+    height = 340
+    xs = [p.x for p in points] or [1.0]
+    ys = [p.y for p in points] or [1.0]
+    top = max(peak for _, peak in compute) * 1.8
+    x_low, x_high = min([*xs, 0.25]) / 2, max([*xs, compute[0][1] / memory[-1][1]]) * 4
+    y_low = min([*ys, top / 1e4]) / 2
+    to_x = linear(math.log10(x_low), math.log10(x_high), LEFT, WIDTH - RIGHT)
+    to_y = linear(math.log10(y_low), math.log10(top), height - BOTTOM, TOP)
+
+    def x(value: float) -> float:
+        return to_x(math.log10(value))
+
+    def y(value: float) -> float:
+        return to_y(math.log10(value))
+
+    body: list[Content] = [
+        *y_axis(decades(y_low, top), y, "10⁹ op/s", height),
+        *x_axis(decades(x_low, x_high), x, "operations a byte", height - BOTTOM),
+    ]
+    highest = max(peak for _, peak in compute)
+    for name, speed in memory:
+        end = min(highest / speed, x_high)
+        start = max(x_low, y_low / speed)
+        body.append(line(x(start), y(start * speed), x(end), y(end * speed), "roof memory"))
+        middle = math.sqrt(start * end)
+        body.append(text_at(name, x(middle) - 4, y(middle * speed) - 5, "end", "small"))
+    fastest = max(speed for _, speed in memory)
+    for name, peak in compute:
+        start = max(peak / fastest, x_low)
+        body.append(line(x(start), y(peak), x(x_high), y(peak), "roof"))
+        body.append(text_at(name, WIDTH - RIGHT, y(peak) - 5, "end", "small"))
+    body += [
+        element(
+            "circle",
+            element("title", point.title),
+            cx=f"{x(point.x):.1f}",
+            cy=f"{y(point.y):.1f}",
+            r=f"{3 + 9 * math.sqrt(point.size):.1f}",
+            class_=f"node {point.kind}",
+        )
+        for point in points
+    ]
+    return svg(body, height, "Roofline")

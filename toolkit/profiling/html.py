@@ -1,0 +1,206 @@
+"""A profile as one HTML file that needs no network and no script."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.profiling import charts, operator_sections, sections
+from toolkit.profiling.drawing import number
+from toolkit.profiling.markup import Content, Markup, element
+from toolkit.profiling.sections import facts, section, table
+
+STYLE = Path(__file__).with_name("report.css")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Tells the browser to fetch nothing at all, whatever a model's names may hold."""
+CURVE_POINTS = 1500
+"""More would only cover each other."""
+
+Document = Mapping[str, Any]
+
+
+def render(
+    document: Document,
+    *,
+    histogram: Sequence[tuple[float, float, int]] = (),
+    curve: Sequence[tuple[float, float]] = (),
+    curve_axis: str = "run",
+) -> str:
+    """The page.
+
+    Args:
+        document: What `toolkit profile --json` prints; sections whose part is missing are left out.
+        histogram: (from_ms, to_ms, runs) a bar.
+        curve: Latency over time: (seconds or run, ms).
+        curve_axis: Name and unit of the curve's first number.
+    """
+    where: Document = document.get("environment", {})
+    title = " ".join(filter(None, [str(where.get("model", "model")), where.get("variant")]))
+    parts: list[Content] = [
+        _head(document, title),
+        _latency(document, histogram, _thinned(curve), curve_axis),
+        sections.comparison(document),
+        operator_sections.operators(document),
+        operator_sections.roofline(document),
+        _placement(document),
+        sections.resources(document),
+        facts("Environment", where),
+        facts("Settings", document.get("settings", {})),
+    ]
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"toolkit profile: {title}"),
+        element("style", Markup(STYLE.read_text())),
+    )
+    page = element("html", head, element("body", element("main", parts)), lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
+def _head(document: Document, title: str) -> Markup:
+    where: Document = document.get("environment", {})
+    shapes = where.get("shapes", {})
+    line = ", ".join(
+        str(part)
+        for part in (
+            document.get("scenario"),
+            document.get("provider"),
+            *(f"{name} {list(shape)}" for name, shape in shapes.items()),
+            where.get("date"),
+        )
+        if part
+    )
+    latency: Document = document.get("latency_ms", {})
+    intervals: Document = document.get("interval_95", {})
+    tiles: list[Content] = [
+        _tile(
+            f"{number(latency[name])} ms",
+            name,
+            _interval(intervals.get(name), "ms") or "no interval from so few runs",
+        )
+        for name in ("p50", "p99")
+        if name in latency
+    ]
+    for key, name, unit, below in (
+        ("throughput_per_s", "throughput", "/s", "samples"),
+        ("peak_rss_mb", "peak memory", "MB", "of the measuring process"),
+    ):
+        if document.get(key) is not None:
+            tiles.append(_tile(f"{number(document[key], 3)} {unit}", name, below))
+    for key, name in (("session_creation_ms", "session creation"), ("first_run_ms", "first run")):
+        found = document.get(key)
+        if found:
+            count = len(found["values"])
+            tiles.append(
+                _tile(f"{number(found['median'], 3)} ms", name, f"median of {count} processes")
+            )
+    failure = document.get("failure")
+    return element(
+        "header",
+        element("h1", title),
+        element("p", line, class_="soft"),
+        element("p", f"The runs ended early: {failure}", class_="warning") if failure else None,
+        element("div", tiles, class_="tiles") if tiles else None,
+    )
+
+
+def _tile(value: str, name: str, below: str) -> Markup:
+    return element(
+        "div",
+        element("span", name),
+        element("b", value),
+        element("span", below) if below else None,
+        class_="tile",
+    )
+
+
+def _latency(
+    document: Document,
+    histogram: Sequence[tuple[float, float, int]],
+    curve: Sequence[tuple[float, float]],
+    curve_axis: str,
+) -> Markup | None:
+    latency: Document = document.get("latency_ms", {})
+    if not latency:
+        return None
+    intervals: Document = document.get("interval_95", {})
+    needs: Document = document.get("interval_needs_samples", {})
+    names = [n for n in dict.fromkeys([*latency, *needs]) if n.startswith("p")]
+    rows: list[list[Content]] = [
+        [
+            name,
+            number(latency.get(name)) or "not supported",
+            _interval(intervals.get(name), "") or _needs(needs.get(name)),
+        ]
+        for name in [*names, "mean", "min", "max"]
+        if name in latency or name in needs
+    ]
+    drawn: list[Content] = []
+    if histogram:
+        marks = [(name, latency[name]) for name in ("p50", "p99") if name in latency]
+        drawn += [element("h3", "Histogram"), charts.histogram(histogram, marks)]
+    if len(curve) > 1:
+        top = histogram[-1][0] if histogram else None
+        drawn += [
+            element("h3", "Over time"),
+            charts.curve(curve, x_name=curve_axis, top=top),
+        ]
+    samples = document.get("samples")
+    return section(
+        "Latency",
+        element(
+            "p",
+            f"{samples} runs after the warm-up. Each percentile is a run that happened."
+            if samples
+            else None,
+            class_="soft",
+        ),
+        element(
+            "div",
+            table(["", "ms", "95 % interval"], rows, numbers=(1, 2)),
+            element("div", drawn) if drawn else None,
+            class_="columns",
+        ),
+    )
+
+
+def _placement(document: Document) -> Markup | None:
+    placed: Document = document.get("placement", {})
+    if not placed:
+        return None
+    total = sum(placed.values()) or 1
+    return section(
+        "Placement",
+        element(
+            "p",
+            "Graph nodes by execution provider, as the session assigned them before its last "
+            "fusions.",
+            class_="soft",
+        ),
+        table(
+            ["provider", "nodes", "share of the nodes"],
+            [[name, count, f"{100 * count / total:.1f} %"] for name, count in placed.items()],
+            numbers=(1, 2),
+        ),
+    )
+
+
+def _interval(interval: Sequence[float] | None, unit: str) -> str:
+    if interval is None:
+        return ""
+    return f"{number(interval[0])} to {number(interval[1])} {unit}".strip()
+
+
+def _needs(runs: int | None) -> str:
+    return "" if runs is None else f"needs {runs} runs"
+
+
+def _thinned(curve: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Every n-th point, and all of the slowest hundredth, which must not be lost."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    step = -(-len(curve) // CURVE_POINTS)
+    slow = sorted(ms for _, ms in curve)[-max(len(curve) // 100, 1)]
+    return [point for i, point in enumerate(curve) if i % step == 0 or point[1] >= slow]
