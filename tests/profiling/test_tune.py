@@ -1,0 +1,184 @@
+"""Tuning with measurements that are made up, and packages that are written or left alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_package import GRAPH, write_tiny_package
+from toolkit import load
+from toolkit.cli.main import main
+from toolkit.errors import InputError
+from toolkit.package import ModelPackage
+from toolkit.package import tuned as tuned_options
+from toolkit.profiling.comparison_report import Agreement, Beside
+from toolkit.profiling.offline_tuning import offline_splits
+from toolkit.profiling.sequential import RatioInterval
+from toolkit.profiling.specification import Model
+from toolkit.profiling.tune import TuneReport, single_settings, tune
+from toolkit.tensors import TensorSpec
+
+SPIN = "session.intra_op.allow_spinning"
+THREADS = "session.intra_op_num_threads"
+
+
+class Bench:
+    """Made-up speeds: times as fast as the defaults, by what stands in a contender's name."""
+
+    def __init__(self, agrees: bool = True, interrupt: int = 0, **speeds: float) -> None:
+        self.speeds = {"off": 1.0, **speeds}
+        self.agrees = agrees
+        self.interrupt = interrupt
+        self.calls: list[list[str]] = []
+        self.confirmed = 1.0
+
+    def __call__(self, model: Model, others: Sequence[Model], seconds: float) -> list[Beside]:
+        self.calls.append([other.name for other in others])
+        if len(self.calls) == self.interrupt:
+            raise KeyboardInterrupt
+        return [self._beside(other) for other in others]
+
+    def _beside(self, other: Model) -> Beside:
+        speed = 1.0
+        if other.offline is not None:
+            speed = self.speeds.get("split", 1.0) if other.offline["sessions"] > 1 else 1.0
+        else:
+            if other.config.get(SPIN) == "0":
+                speed *= self.speeds.get("spinning_off", 1.0)
+            if other.config.get(THREADS) == "1":
+                speed *= self.speeds.get("one_thread", 1.0)
+        return Beside(
+            name=other.name,
+            interval=RatioInterval(ratio=speed, low=speed * 0.97, high=speed * 1.03),
+            latency_ms=1.0,
+            agreement=Agreement(agrees=self.agrees, difference=0.0 if self.agrees else 0.5),
+            sentence="",
+        )
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> ModelPackage:
+    return write_tiny_package(tmp_path / "tiny.ortpackage")
+
+
+def everything(package: ModelPackage) -> dict[str, bytes]:
+    files = (path for path in package.path.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
+
+
+def tuned(package: ModelPackage, bench: Bench) -> TuneReport:
+    return tune(package.path, measure=bench, threads=2)
+
+
+def test_a_setting_that_is_faster_for_certain_is_written(package: ModelPackage) -> None:
+    report = tuned(package, Bench(spinning_off=1.3))
+    assert report.chosen == {"spinning": "off"}
+    assert "spinning=off is faster" in report.sentence
+    variant = ModelPackage.open(package.path).variant()
+    assert variant.session_options == {SPIN: "0"}
+    record = variant.contents.details["tuned"]
+    assert record["machine"] == tuned_options.machine_class()
+    assert record["speed"] == 1.3
+    assert record["versions"]
+    assert variant.contents.files == package.variant().contents.files
+    load(package.path)
+
+
+def test_settings_that_are_faster_are_joined_and_confirmed_together(package: ModelPackage) -> None:
+    bench = Bench(spinning_off=1.1, one_thread=1.2)
+    report = tuned(package, bench)
+    assert report.chosen == {"threads": "1", "spinning": "off"}
+    assert report.session_options == {THREADS: "1", SPIN: "0"}
+    assert ["1", "1,off"] in bench.calls
+
+
+def test_no_gain_leaves_the_package_untouched(package: ModelPackage) -> None:
+    before = everything(package)
+    report = tuned(package, Bench())
+    assert report.session_options == {}
+    assert "cannot tell" in report.sentence
+    assert everything(package) == before
+
+
+def test_a_gain_that_is_not_certain_is_not_written(package: ModelPackage) -> None:
+    before = everything(package)
+    assert tuned(package, Bench(spinning_off=1.02)).chosen == {}
+    assert everything(package) == before
+
+
+def test_another_answer_is_no_gain(package: ModelPackage) -> None:
+    before = everything(package)
+    assert tuned(package, Bench(agrees=False, spinning_off=2.0)).chosen == {}
+    assert everything(package) == before
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_an_interrupt_leaves_the_package_untouched(package: ModelPackage, call: int) -> None:
+    before = everything(package)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(package, Bench(interrupt=call, spinning_off=1.3, split=1.5))
+    assert everything(package) == before
+
+
+def test_an_interrupt_while_writing_leaves_the_package_untouched(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    before = everything(package)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(package, Bench(spinning_off=1.3))
+    assert everything(package) == before
+
+
+def test_a_better_split_is_recorded_and_sets_no_session_option(package: ModelPackage) -> None:
+    report = tuned(package, Bench(split=1.5))
+    assert (report.batch, report.sessions, report.session_threads) == (32, 2, 1)
+    variant = ModelPackage.open(package.path).variant()
+    assert variant.session_options == {}
+    assert variant.contents.details["tuned"]["batch"] == 32
+
+
+def test_a_machine_of_another_class_opens_the_package_as_it_was(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(package, Bench(spinning_off=1.3))
+    monkeypatch.setattr(tuned_options, "machine_class", lambda: {"cpu": "another"})
+    assert ModelPackage.open(package.path).variant().session_options == {}
+
+
+def test_tuning_again_starts_from_the_defaults(package: ModelPackage) -> None:
+    tuned(package, Bench(spinning_off=1.3))
+    tuned(package, Bench(one_thread=1.4))
+    assert ModelPackage.open(package.path).variant().session_options == {THREADS: "1"}
+
+
+def test_what_is_tried_depends_on_the_threads() -> None:
+    assert {"threads": "1"} not in single_settings(1)
+    assert [s["threads"] for s in single_settings(8) if "threads" in s] == ["1", "4"]
+    fixed = TensorSpec(name="x", dtype="float32", shape=(1, 3))
+    free = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
+    assert offline_splits(2, [fixed]) == []
+    assert {s.sessions for s in offline_splits(2, [free])} == {1, 2}
+    assert {s.sessions for s in offline_splits(1, [free])} == {1}
+
+
+def test_a_bare_model_cannot_be_tuned() -> None:
+    with pytest.raises(InputError, match="bare model"):
+        tune(GRAPH)
+
+
+@pytest.mark.slow
+def test_the_command_measures_and_prints(
+    package: ModelPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["profile", str(package.path), "--tune", "--budget", "5", "-q"]
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["scenario"] == "tuning"
+    stages = {tried["stage"] for tried in document["tried"]}
+    assert "screening" in stages
+    assert {"batch", "sessions", "session_options", "machine"} <= document.keys()
