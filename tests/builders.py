@@ -61,3 +61,27 @@ def identity(file: Path, *, element: int, output: str = "y") -> None:
         [helper.make_tensor_value_info(output, element, ["batch"])],
     )
     onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)
+
+
+def mlp(file: Path) -> None:
+    """Write y = relu(x @ w + b) @ v with names, float32[batch, 16] to float32[batch, 4].
+
+    ONNX Runtime fuses the first two nodes.
+    """
+    rng = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> TensorProto:
+        return numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w", "b"], ["h"], name="first"),
+            helper.make_node("Relu", ["h"], ["r"], name="active"),
+            helper.make_node("MatMul", ["r", "v"], ["y"], name="second"),
+        ],
+        "mlp",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [weight("w", 16, 32), weight("b", 32), weight("v", 32, 4)],
+    )
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)

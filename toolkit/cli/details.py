@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli import output
+from toolkit.cli.details_shown import show_operators, show_resources
 from toolkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ TraceOption = Annotated[
         show_default=False,
     ),
 ]
-
-SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,113 +174,6 @@ class Found:
     def show(self, *, plain_p50_ms: float | None) -> None:
         """Print it below the latency."""
         if self.recorded is not None and self.is_shown:
-            _show_operators(self.recorded, plain_p50_ms)
+            show_operators(self.recorded, plain_p50_ms)
         if self.weighed is not None:
-            _show_resources(self.weighed)
-
-
-def _show_operators(run: "RecordedRun", plain_p50_ms: float | None) -> None:
-    times = run.times
-    output.show_table(
-        "operators",
-        ["", "nodes", "share", "ms, instrumented"],
-        [
-            [group.name, group.nodes, f"{100 * group.share:.1f} %", f"{group.ms:.3f}"]
-            for group in times.operators[:SHOWN]
-        ],
-    )
-    roofs = {} if run.roofline is None else {id(r.node): r for r in run.roofline.nodes}
-    rows = []
-    for node in times.nodes[:SHOWN]:
-        roof = roofs.get(id(node))
-        percent = None if roof is None else roof.percent
-        bound = "" if roof is None else roof.bound or roof.work.why_not
-        rows.append(
-            [
-                node.name,
-                node.op,
-                f"{100 * node.share:.1f} %",
-                f"{node.ms:.3f}",
-                output.number(None if roof is None else roof.intensity, ".3g"),
-                output.number(None if roof is None else roof.gops, ".4g"),
-                output.number(percent, ".0f"),
-                bound,
-            ]
-        )
-    heads = ["", "operator", "share", "ms", "op/byte", "10^9 op/s", "% of roof", "bound"]
-    output.show_table(f"the slowest {len(rows)} of {len(times.nodes)} nodes", heads, rows)
-    plain = "" if plain_p50_ms is None else f"; the plain p50 is {plain_p50_ms:.3f} ms"
-    lines = [
-        (
-            "instruments",
-            (
-                f"a recorded run took {times.run_ms:.3f} ms, of it {times.nodes_ms:.3f} ms inside of "
-                f"nodes: shares, not latency{plain}"
-            ),
-        ),
-        *(
-            (
-                "provider",
-                f"{group.name}: {100 * group.share:.1f} % of the time, {group.nodes} nodes",
-            )
-            for group in times.providers
-        ),
-    ]
-    if run.roofline is not None:
-        roof_of, peaks = run.roofline, run.roofline.all_threads
-        bounds = ", ".join(
-            f"{100 * share:.0f} % {bound}" for bound, share in roof_of.by_bound.items()
-        )
-        lines += [
-            (
-                "peaks",
-                (
-                    f"float32 {peaks.float32_gops:.4g}, int8 {peaks.int8_gops:.4g} 10^9 op/s, memory "
-                    f"{peaks.memory_gb_s:.3g} GB/s, measured on {peaks.threads} threads"
-                ),
-            ),
-            (
-                "roofline",
-                (
-                    f"{output.number(roof_of.percent, '.0f') or '?'} % of the roof over "
-                    f"{100 * roof_of.counted_share:.0f} % of the time; bound: {bounds or 'not known'}"
-                ),
-            ),
-            *(("note", note) for note in roof_of.notes),
-        ]
-    for name, text in [*lines, *(("note", note) for note in times.notes)]:
-        output.show_text(f"{name:>12}  {text}")
-
-
-def _show_resources(found: "Resources") -> None:
-    def value(number: float | None, unit: str, field: str) -> str:
-        if number is None:
-            return f"not available: {found.why_not.get(field, 'the system does not tell')}"
-        return f"{number:.4g} {unit}"
-
-    steady = found.steady
-    gpus = "; ".join(
-        f"{gpu.name}: {gpu.used_mb:.0f} MB used"
-        + ("" if gpu.utilization is None else f", {100 * gpu.utilization:.0f} % busy")
-        for gpu in found.gpus or ()
-    )
-    for name, text in (
-        ("memory", f"{value(found.peak_rss_mb, 'MB', 'peak_rss_mb')} at the peak"),
-        ("", f"{value(steady.pss_mb, 'MB', 'pss_mb')} proportional after the runs"),
-        ("", f"{value(found.model_load_mb, 'MB', 'model_load_mb')} added by the model"),
-        (
-            "CPU time",
-            (
-                f"{found.cpu_ms_per_run:.4g} ms a run, {found.cpu_utilization:.2f} cores kept busy, "
-                f"{found.threads} threads"
-            ),
-        ),
-        (
-            "energy",
-            f"{value(found.energy_joules_per_run, 'J', 'energy_joules_per_run')} a run"
-            if found.energy_joules_per_run is not None
-            else value(None, "", "energy_joules_per_run"),
-        ),
-        ("GPU", gpus or value(None, "", "gpus")),
-    ):
-        output.show_text(f"{name:>12}  {text}")
+            show_resources(self.weighed)
