@@ -198,9 +198,10 @@ def _needs(runs: int | None) -> str:
 
 
 def _thinned(curve: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Every n-th point, and all of the slowest hundredth, which must not be lost."""
+    """Every n-th point, and the slowest ones, which must not be lost."""
     if len(curve) <= CURVE_POINTS:
         return curve
     step = -(-len(curve) // CURVE_POINTS)
-    slow = sorted(ms for _, ms in curve)[-max(len(curve) // 100, 1)]
-    return [point for i, point in enumerate(curve) if i % step == 0 or point[1] >= slow]
+    by_time = sorted(range(len(curve)), key=lambda i: -curve[i][1])
+    kept = {*range(0, len(curve), step), *by_time[: CURVE_POINTS // 10]}
+    return [curve[i] for i in sorted(kept)]
