@@ -16,7 +16,10 @@ HEAD = """# Benchmarks
 
 `make bench` writes this file. Two things are timed by turns, in new processes or in one process,
 and each pair gives a ratio; the ratio here is the median of the pairs, with its 95 % interval by
-order statistics. "By hand" is `benchmarks/by_hand.py`: onnxruntime and tokenizers, no checks.
+order statistics. "By hand" is `benchmarks/by_hand.py`: onnxruntime and tokenizers, no checks. It
+knows the fast ways of both libraries, but as a process it starts and ends as Python does, where
+`toolkit` keeps OpenBLAS to one thread, puts garbage collection off and skips the interpreter's
+tear-down (`toolkit/cli/start.py`). A goal is reached when the whole interval is within it.
 """
 Row = tuple[str, str, str, str, str, str]
 
@@ -42,7 +45,7 @@ def main() -> None:
 
 def _help_row(settings: Settings) -> Row:
     found = help_text(settings)
-    verdict = _verdict(found.candidate_ms / 1e3, 0.25)
+    verdict = "yes" if found.candidate_ms <= 250 else "NO"
     return (
         "`toolkit --help`, whole process, beside `python -c pass`",
         f"{found.reference_ms:.0f}",
@@ -80,7 +83,7 @@ def _row(title: str, found: Ratio, limit: float) -> Row:
         f"{found.candidate_ms:.3g}",
         _ratio(found),
         f"{limit}",
-        _verdict(found.ratio, limit),
+        _verdict(found, limit),
     )
 
 
@@ -88,8 +91,12 @@ def _ratio(found: Ratio) -> str:
     return f"{found.ratio:.3f} ({found.interval_95[0]:.3f} to {found.interval_95[1]:.3f})"
 
 
-def _verdict(value: float, limit: float) -> str:
-    return "yes" if value <= limit else "NO"
+def _verdict(found: Ratio, limit: float) -> str:
+    """Whether a goal is reached, as far as the interval says."""
+    low, high = found.interval_95
+    if high <= limit:
+        return "yes"
+    return "NO" if low > limit else "cannot tell"
 
 
 def _document(rows: list[Row]) -> str:

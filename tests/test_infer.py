@@ -84,6 +84,14 @@ def test_a_bare_graph_takes_tensors_from_files(
     assert result["outputs"]["logits"]["data"] == [[4.0], [-2.0]]
 
 
+def test_a_package_answers_tensors_of_several_rows(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "ids.npy", np.array([[9, 1], [2, 3]]))
+    assert main(["infer", package, "--input", f"input_ids={tmp_path / 'ids.npy'}"]) == 0
+    assert capsys.readouterr().out == "positive  0.9820\nnegative  0.8808\n"
+
+
 @pytest.mark.parametrize(
     "array, facts",
     [
@@ -153,6 +161,13 @@ def test_a_provider_that_is_not_built_in_is_an_error_unless_fallback_is_asked_fo
     captured = capsys.readouterr()
     assert json.loads(captured.out)["provider"] == "cpu"
     assert "running on the CPU" in captured.err
+
+
+def test_an_option_that_the_cpu_does_not_have_is_refused(
+    package: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", package, "good", "--provider-option", "device_id=0"]) == 3
+    assert "'device_id'" in capsys.readouterr().err
 
 
 def test_an_invented_provider_is_a_usage_error(package: str) -> None:

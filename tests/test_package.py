@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.tiny_package import GRAPH, THRESHOLD, add_preferred_variant, write_tiny_package
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage
 from toolkit.package import write as writing
+from toolkit.package.format import Component, read_document, write_document
 from toolkit.package.integrity import asset_address, file_hashes
 
 
@@ -159,6 +161,19 @@ def test_a_newer_schema_is_refused_with_both_versions(package: ModelPackage) -> 
     with pytest.raises(InputError, match=r"schema version '2\.0'") as refused:
         ModelPackage.open(package.path)
     assert "'1.0'" in refused.value.expected
+
+
+def test_a_session_option_that_writes_files_is_refused(package: ModelPackage) -> None:
+    file = package.component_directory / "component.json"
+    component = read_document(file, Component)
+    entry = component.variants["fp32"]
+    options = {"session.optimized_model_filepath": "anywhere.onnx"}
+    ort = msgspec.structs.replace(entry.executor_info.ort, session_options=options)
+    info = msgspec.structs.replace(entry.executor_info, ort=ort)
+    variants = {"fp32": msgspec.structs.replace(entry, executor_info=info)}
+    write_document(msgspec.structs.replace(component, variants=variants), file)
+    with pytest.raises(InputError, match=r"session\.optimized_model_filepath"):
+        ModelPackage.open(package.path)
 
 
 @pytest.mark.parametrize("path", ["/etc", "../other", "a/../../b", "C:\\models", "a\\b", ""])

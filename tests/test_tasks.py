@@ -60,8 +60,11 @@ def test_a_cell_that_does_not_fit_is_named(
         table.encode([row, row | change])
 
 
-def test_a_missing_column_is_named(table: FeatureTable) -> None:
-    with pytest.raises(InputError, match="no column 'street'"):
+def test_missing_columns_are_named_beside_those_of_the_model(table: FeatureTable) -> None:
+    with pytest.raises(InputError, match="columns 'street', 'rooms', 'roof'") as refused:
+        table.encode([{"area": 1, "stret": "paved"}])
+    assert refused.value.expected == "the columns area, street, rooms, roof"
+    with pytest.raises(InputError, match="column 'street'"):
         table.encode([{"area": 1, "rooms": 2, "roof": "flat"}])
 
 
@@ -175,6 +178,12 @@ def test_a_list_is_answered_in_its_order_whatever_the_lengths(tmp_path: Path) ->
     texts = ["bad film film film", "good", "bad", "film film good"] * 20
     labels = [result["label"] for result in model(texts)]
     assert labels == ["negative", "positive", "negative", "positive"] * 20
+
+
+def test_one_text_is_no_batch(tmp_path: Path) -> None:
+    model = load(write_tiny_package(tmp_path / "t.ortpackage").path)
+    with pytest.raises(InputError, match="a list of items"):
+        model.batch("good")
 
 
 def test_results_are_plain_json(tmp_path: Path) -> None:

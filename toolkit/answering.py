@@ -73,7 +73,8 @@ class InferReport:
         lines = []
         for position, result in enumerate(self.results):
             line = _line(result)
-            lines.append(f"{line}  {_short(self.items[position])}" if several else line)
+            named = several and self.items  # tensors have no text to show
+            lines.append(f"{line}  {_short(self.items[position])}" if named else line)
         return "\n".join(lines)
 
 

@@ -65,6 +65,8 @@ class Model:
 
     def batch(self, items: Iterable[Item], *, batch_size: int = BATCH_SIZE) -> list[Result]:
         """Results in the order of the items; see `batches`."""
+        if isinstance(items, (str, Mapping)):
+            raise InputError("batch takes a list of items, not one", expected='["a text", ...]')
         listed = list(items)
         results: list[Result] = [{}] * len(listed)
         for positions, outputs in self.batches(listed, batch_size=batch_size):

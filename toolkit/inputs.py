@@ -89,12 +89,12 @@ def stdin_lines() -> list[str]:
     """The lines of stdin.
 
     Raises:
-        InputError: There is none, or stdin is not UTF-8.
+        InputError: There is none, one is empty, or stdin is not UTF-8.
     """
-    lines = [line for line in text_lines(read_text(Path(STDIN))) if line.strip()]
+    lines = text_lines(read_text(Path(STDIN)))
     if not lines:
         raise InputError("stdin is empty", expected="one item a line")
-    return lines
+    return [*_non_empty(Path("stdin"), lines)]
 
 
 def _json(text: str, where: str) -> Any:

@@ -13,6 +13,7 @@ from toolkit.errors import InputError
 from toolkit.evaluate.validation import FLOAT_LIMIT, validate
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
+from toolkit.profiling.paired import PairedLatency
 from toolkit.quantize import Limits, QuantizeFailedError, quantize, search
 from toolkit.quantize.methods import METHODS, quantize_dynamic
 
@@ -27,7 +28,11 @@ def data(package: ModelPackage, tmp_path: Path) -> Path:
     return write_data(tmp_path / "data.csv", package.path)
 
 
-def test_a_variant_that_keeps_its_promises_comes_first(package: ModelPackage, data: Path) -> None:
+def test_a_variant_that_keeps_its_promises_comes_first(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = PairedLatency(reference_ms=1.0, candidate_ms=1.0, ratio=1.0, ratio_95=(0.9, 1.1))
+    monkeypatch.setattr(search, "paired_latency", lambda *_: even)
     report = quantize(package.path, data, limits=Limits(max_drop=0.05))
     after = ModelPackage.open(package.path)
     assert report.chosen == "int8"
@@ -97,6 +102,17 @@ def test_a_copy_that_is_neither_smaller_nor_faster_is_refused(
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(package.path, data)
     assert failed.value.report.candidates[0].why == "neither smaller nor faster than its parent"
+
+
+def test_a_smaller_but_slower_variant_stands_behind_its_parent(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = PairedLatency(reference_ms=1.0, candidate_ms=2.0, ratio=2.0, ratio_95=(1.9, 2.1))
+    monkeypatch.setattr(search, "paired_latency", lambda *_: slow)
+    report = quantize(package.path, data, methods=["weight-only"], limits=Limits(max_drop=0.05))
+    assert not report.preferred
+    after = ModelPackage.open(package.path)
+    assert [variant.name for variant in after.variants] == ["fp32", "int8"]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")])

@@ -74,6 +74,8 @@ def test_a_missing_package_of_the_extra_names_the_extra(
             r"\(recipe\.py, line \d+",
         ),
         (("FeatureTable(\n        columns=", "dict(\n        columns="), "dict"),
+        (('activation="sigmoid"', 'activation="sofmax"'), "'sofmax'"),
+        (('name="tabular-classification"', 'name="tabular"'), "'tabular'"),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else value,
 )

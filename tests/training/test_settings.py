@@ -157,3 +157,9 @@ def test_threads_are_as_asked_while_training_and_as_before_afterwards(
     )
     assert seen == {before + 1}
     assert torch.get_num_threads() == before
+
+
+def test_a_word_that_is_no_choice_lists_the_choices() -> None:
+    with pytest.raises(InputError) as refused:
+        with_overrides(Settings(), {"optimizer": "rmsprop"})
+    assert refused.value.expected == "one of sgd, adam, adamw"

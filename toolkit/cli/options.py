@@ -126,8 +126,10 @@ def session_options(
     )
 
 
-def pairs(typed: Sequence[str] | None, *, option: str) -> Mapping[str, str]:
-    """KEY=VALUE texts as a mapping.
+def pairs(
+    typed: Sequence[str] | None, *, option: str, form: str = "KEY=VALUE"
+) -> Mapping[str, str]:
+    """KEY=VALUE texts as a mapping; `form` is what --help calls them.
 
     Raises:
         typer.BadParameter: A text is not KEY=VALUE, or a key stands twice with different values.
@@ -137,7 +139,7 @@ def pairs(typed: Sequence[str] | None, *, option: str) -> Mapping[str, str]:
         key, equals, value = text.partition("=")
         key, value = key.strip(), value.strip()
         if not (key and equals):
-            raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=option)
+            raise typer.BadParameter(f"{text!r} is not {form}", param_hint=option)
         if found.setdefault(key, value) != value:
             raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
     return found

@@ -94,5 +94,6 @@ def _show(report: "QuantizeReport", *, as_json: bool) -> None:
         for candidate in (report.parent, *report.candidates)
     ]
     done = "replaced {} in {}" if report.replaced else "added {} to {}"
-    note = done.format(report.chosen, report.package) if report.chosen else ""
+    place = "preferred" if report.preferred else f"behind {report.parent.variant}, which is faster"
+    note = f"{done.format(report.chosen, report.package)}, {place}" if report.chosen else ""
     output.show_table(f"{report.n} samples", columns, rows, note=note)

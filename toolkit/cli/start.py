@@ -4,7 +4,9 @@ import contextlib
 import gc
 import io
 import os
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 _USE_TORCH = ("train", "export", "demo")
@@ -22,9 +24,12 @@ def start() -> NoReturn:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000, 20, 20)  # importing makes objects, not garbage
     _write_any_text()
+    interrupts = _note_interrupts()
     from toolkit.cli.main import main
 
     code = main()
+    if interrupts and code:
+        code = 130  # a library caught the interrupt, and failed for want of what it left undone
     if not light:
         sys.exit(code)
     with contextlib.suppress(BrokenPipeError):  # whoever read the output has left
@@ -32,6 +37,19 @@ def start() -> NoReturn:
         sys.stderr.flush()
     # Taking an interpreter with onnxruntime apart takes longer than parsing the command line.
     os._exit(code)
+
+
+def _note_interrupts() -> list[int]:
+    """Signals that interrupted this process, beside raising KeyboardInterrupt as usual."""
+    seen: list[int] = []
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+    return seen
 
 
 def _write_any_text() -> None:

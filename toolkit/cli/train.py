@@ -64,7 +64,8 @@ def train(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        output.say("the same command with --resume goes on after the last whole epoch")
+        if training.is_resumable(target):
+            output.say("the same command with --resume goes on after the last whole epoch")
         raise
     _show(report, as_json=json_output)
 
@@ -134,7 +135,8 @@ def _lines(state: "Progress") -> None:
 def _last(state: "Progress") -> str:
     """The losses and the metric of the epoch before."""
     shown = [name for name in state.figures if name not in {"epoch", "learning_rate"}]
-    return "".join(f", {name} {state.figures[name]:.4g}" for name in shown)
+    figures = ", ".join(f"{name} {state.figures[name]:.4g}" for name in shown)
+    return f" (epoch {state.epoch - 1}: {figures})" if figures else ""
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.evaluate.parity import sqnr_db
 from toolkit.evaluate.samples import Samples
 from toolkit.evaluate.scoring import answer_all
 from toolkit.inference import Model
@@ -22,12 +21,10 @@ class Agreement:
         share: Samples with the same label, from 0 to 1; for a regression, those whose value moved
             by less than `VALUE_TOLERANCE` of the values' standard deviation.
         largest_change: The largest change of a probability, or of a raw output.
-        sqnr_db: Signal-to-quantization-noise ratio of the answers, in decibels.
     """
 
     share: float
     largest_change: float
-    sqnr_db: float
 
 
 def agreement(reference: Array, candidate: Array) -> Agreement:
@@ -41,7 +38,6 @@ def agreement(reference: Array, candidate: Array) -> Agreement:
     return Agreement(
         share=1 - changed(reference, candidate) / len(reference),
         largest_change=float(changes.max(initial=0.0)),
-        sqnr_db=sqnr_db(reference, candidate),
     )
 
 

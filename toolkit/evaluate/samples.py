@@ -100,6 +100,12 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
     else:
         rows = list(read_rows(file, raw))
     _check_where(file, rows, options)
+    for column in options.where or ():
+        if rows and all(column not in row for row in rows):
+            raise InputError(
+                f"{file} has no column {column!r} for --where",
+                expected=f"one of {', '.join(rows[0])}",
+            )
     if options.where:
         rows = [row for row in rows if all(str(row.get(k)) == v for k, v in options.where.items())]
     if not rows:

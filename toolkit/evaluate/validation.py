@@ -233,8 +233,9 @@ def _metric_checks(
     reference = answer_all(load_variant(package, parent, options), samples)
     close = agreement(reference, answers)
     least = float(details.get("min_agreement", 0.0))
-    detail = f"share of {len(samples)} samples that disagree with {parent.name}"
-    yield _check("disagreement", variant.name, 1 - close.share, 1 - least, detail)
+    if least:  # without a limit there is nothing to check
+        detail = f"share of {len(samples)} samples that disagree with {parent.name}"
+        yield _check("disagreement", variant.name, 1 - close.share, 1 - least, detail)
     task = package.contents.task
     before, after = score(reference, samples, task), score(answers, samples, task)
     name = main_metric(task)

@@ -76,6 +76,7 @@ class QuantizeReport:
         n: Samples.
         data_sha256: Digest of the data file.
         replaced: Whether a variant of that name stood there before.
+        preferred: Whether it comes first, so that it is taken when no variant is named.
     """
 
     package: Path
@@ -86,6 +87,7 @@ class QuantizeReport:
     n: int
     data_sha256: str
     replaced: bool = False
+    preferred: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -98,6 +100,7 @@ class QuantizeReport:
             "n": self.n,
             "data_sha256": self.data_sha256,
             "replaced": self.replaced,
+            "preferred": self.preferred,
         }
 
 

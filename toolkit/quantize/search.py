@@ -37,6 +37,9 @@ from toolkit.tasks import open_task
 from toolkit.tensors import Array
 
 LATENCY_SAMPLES = 32
+SLOWER = 1.1
+"""A smaller variant that takes this many times the parent's time stands behind it."""
+
 PARITY_SLACK = 2.0
 """Another processor rounds int8 differently: `validate` allows so many times what was measured."""
 
@@ -236,6 +239,7 @@ class _Search:
             report,
             parent=parent,
             chosen=self.name,
+            preferred=_is_preferred(best),
             candidates=tuple(ordered),
             replaced=self.name in self.package.component.variants,
         )
@@ -257,7 +261,7 @@ class _Search:
                 parity=self._parity(staged / MODEL_FILE, method),
                 details=self._details(best),
                 step="quantize",
-                preferred=True,
+                preferred=_is_preferred(best),
                 force=force,
                 session_options=method.session_options,
             )
@@ -296,6 +300,12 @@ def _with_slack(measured: float) -> float:
 
 def _ratio(candidate: Candidate) -> float:
     return candidate.latency_ratio or 1.0
+
+
+def _is_preferred(candidate: Candidate) -> bool:
+    """Whether the variant comes before its parent: it is smaller or faster, and not much slower."""
+    low, _ = candidate.latency_ratio_95 or (1.0, 1.0)
+    return low <= SLOWER
 
 
 def _is_faster(candidate: Candidate) -> bool:

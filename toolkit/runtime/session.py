@@ -162,12 +162,13 @@ def open_session(
         provider = Provider.CPU
     creation_ms = (time.perf_counter_ns() - start) / 1e6
     session = Session(raw, provider, creation_ms, str(model))
-    if session.placement.get(provider.ort_name, 0) or not session.placement:
+    # A graph that folds to constants has no nodes left; only the CPU can be said to run it.
+    if session.placement.get(provider.ort_name, 0) or provider is Provider.CPU:
         return session
     _fall_back(
         options,
         f"{provider.ort_name} runs no node of {model}; ONNX Runtime placed "
-        + ", ".join(f"{count} on {name}" for name, count in session.placement.items()),
+        + (", ".join(f"{n} on {name}" for name, n in session.placement.items()) or "none at all"),
     )
     session.provider = Provider.CPU
     return session
@@ -185,6 +186,11 @@ def built_in_providers() -> list[str]:
 
 def _checked_provider(options: SessionOptions) -> Provider:
     wanted = options.provider
+    if wanted is Provider.CPU and options.provider_options:
+        raise InputError(
+            f"the CPU takes no provider option {next(iter(options.provider_options))!r}",
+            expected="--provider-option beside a --provider that has options",
+        )
     if wanted.ort_name in built_in_providers():
         return wanted
     _fall_back(options, f"this onnxruntime build has no {wanted.ort_name}")

@@ -101,7 +101,7 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 was expected are named.
         """
         numbers = numbers or range(1, len(items) + 1)
-        rows = [(_checked(item, n), n) for item, n in zip(items, numbers, strict=True)]
+        rows = [(self._checked(item, n), n) for item, n in zip(items, numbers, strict=True)]
         feeds: dict[str, Array] = {}
         if numeric := self.numeric:
             cells = [[_number(row, column, n) for column in numeric] for row, n in rows]
@@ -117,25 +117,28 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             )
         return feeds
 
+    def _checked(self, item: object, number: int) -> Mapping[str, object]:
+        """The row, which has every column of the table."""
+        if not isinstance(item, Mapping):
+            raise InputError(f"row {number} is {item!r}", expected="an object {column: value}")
+        missing = [column.name for column in self.columns if column.name not in item]
+        if missing:
+            raise InputError(
+                f"row {number} has no {_listed(missing)}",
+                expected=f"the columns {', '.join(column.name for column in self.columns)}",
+            )
+        return item
 
-def _checked(item: object, number: int) -> Mapping[str, object]:
-    if not isinstance(item, Mapping):
-        raise InputError(f"row {number} is {item!r}", expected="an object {column: value}")
-    return item
 
-
-def _cell(row: Mapping[str, object], column: Column, number: int) -> object:
-    try:
-        return row[column.name]
-    except KeyError:
-        raise InputError(
-            f"row {number} has no column {column.name!r}",
-            expected=f"the columns {', '.join(row)} and {column.name}",
-        ) from None
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"column {names[0]!r}"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"columns {', '.join(map(repr, names[:3]))}{more}"
 
 
 def _number(row: Mapping[str, object], column: NumericColumn, number: int) -> float:
-    cell = _cell(row, column, number)
+    cell = row[column.name]
     if column.fill is not None and (cell is None or cell == ""):
         return column.fill
     try:
@@ -152,7 +155,7 @@ def _number(row: Mapping[str, object], column: NumericColumn, number: int) -> fl
 def _level(
     row: Mapping[str, object], column: CategoricalColumn, index: Mapping[str, int], number: int
 ) -> int:
-    cell = str(_cell(row, column, number))
+    cell = str(row[column.name])
     known = index.get(cell)
     if known is not None:
         return known

@@ -10,6 +10,7 @@ Importing this package loads neither torch nor Lightning; `train` and `Run.modul
 
 from toolkit.training.data import Data, Split, split_rows
 from toolkit.training.job import TrainReport, train
+from toolkit.training.partial import is_resumable
 from toolkit.training.progress import Progress
 from toolkit.training.recipe import Recipe, load_recipe
 from toolkit.training.run import Run, open_run
@@ -23,6 +24,7 @@ __all__ = [
     "Settings",
     "Split",
     "TrainReport",
+    "is_resumable",
     "load_recipe",
     "open_run",
     "split_rows",

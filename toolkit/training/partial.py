@@ -52,6 +52,11 @@ def open_partial(output: Path, state: State, *, resume: bool, force: bool) -> Pa
     return folder
 
 
+def is_resumable(output: Path) -> bool:
+    """Whether an interrupted training of this run lies beside it."""
+    return (output.parent / f".{output.name}.partial" / STATE_FILE).is_file()
+
+
 def _check_same(folder: Path, state: State) -> None:
     try:
         found = msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=State)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+
+import msgspec
 
 from toolkit.errors import InputError, SetupError
-from toolkit.tasks import TaskSpec
+from toolkit.tasks import TaskName, TaskSpec
 from toolkit.training.data import Data, Split
 from toolkit.training.settings import AnySettings, Settings, with_overrides
 
@@ -114,7 +116,20 @@ def load_recipe(file: Path) -> AnyRecipe:
             f"the recipe file {file} exposes no recipe (`recipe` is {found})",
             expected="`recipe = Recipe(...)` at its top level",
         )
+    _check_task(file, recipe.task)
     return recipe
+
+
+def _check_task(file: Path, task: TaskSpec) -> None:
+    """Msgspec checks what it decodes, not what Python constructs."""
+    try:
+        msgspec.convert(msgspec.to_builtins(task), TaskSpec)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"the task of the recipe {file} is not one: {error}",
+            expected=f"a name among {', '.join(get_args(TaskName))}; an activation among softmax, "
+            "sigmoid and none; a value_transform among none and exp",
+        ) from error
 
 
 def recipe_file(recipe: AnyRecipe) -> Path:

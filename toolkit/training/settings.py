@@ -1,7 +1,7 @@
 """The named settings of a recipe."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -82,16 +82,19 @@ def with_overrides(settings: AnySettings, overrides: Mapping[str, object]) -> An
     try:
         checked = msgspec.convert(values | dict(overrides), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error), values | dict(overrides)) from error
+        raise _refusal(kind, str(error), values | dict(overrides)) from error
     if checked.folds == 1:
         raise InputError("setting 'folds' is 1", expected="0 for none, or at least 2")
     return checked
 
 
-def _refusal(message: str, values: Mapping[str, object]) -> InputError:
+def _refusal(kind: type[Settings], message: str, values: Mapping[str, object]) -> InputError:
     """The error behind msgspec's "Expected `float` > 0.0 - at `$.learning_rate`"."""
     expected, _, place = message.partition(" - at `$.")
     name = place.rstrip("`")
+    choices = get_args(get_type_hints(kind).get(name))
+    if choices and all(isinstance(choice, str) for choice in choices):
+        expected = f"one of {', '.join(choices)}"
     return InputError(
         f"setting {name!r} is {values.get(name)!r}", expected=expected.removeprefix("Expected ")
     )
