@@ -12,14 +12,9 @@ from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.profiling import profile
-from toolkit.profiling.baseline import (
-    BETWEEN_PROCESSES,
-    Stored,
-    beside_baseline,
-    read_result,
-    replayed,
-    replayed_source,
-)
+from toolkit.profiling.baseline import BETWEEN_PROCESSES, beside_baseline
+from toolkit.profiling.replay import replayed, replayed_source
+from toolkit.profiling.stored import Stored, read_result
 
 RUN = ["profile", str(GRAPH), "--shape", "batch=2,sequence=3", "--runs", "60", "--seed", "7"]
 

@@ -83,6 +83,23 @@ def test_json_is_one_document_with_what_repeats_it(
     assert str(GRAPH.parent) not in json.dumps(document)
 
 
+def test_a_comparison_is_replayed_with_its_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    arguments = ["profile", str(package.path), "--shape", "sequence=7", "--seed", "5"]
+    arguments += ["--compare", "threads=1", "--compare", "peer:onnxruntime,threads=1"]
+    assert main([*arguments, "--budget", "0.5", "--json", "-q"]) == 0
+    first = capsys.readouterr().out
+    (tmp_path / "result.json").write_text(first)
+    assert main(["profile", "--replay", str(tmp_path / "result.json"), "--json", "-q"]) == 0
+    before, after = json.loads(first), json.loads(capsys.readouterr().out)
+    assert after["settings"] == before["settings"]
+    names = [[b["beside"] for b in document["comparisons"]] for document in (before, after)]
+    assert names[0] == names[1]
+    assert after["environment"]["shapes"] == {"input_ids": [1, 7]}
+
+
 def test_variants_with_different_answers_are_said_to_be_so(tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "tiny.ortpackage")
     add_preferred_variant(package, name="int8", threshold=3, limit=9)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.cli.details import Details
     from toolkit.profiling.baseline import BesideBaseline
     from toolkit.profiling.comparison_report import ComparisonReport
+    from toolkit.profiling.stored import Stored
     from toolkit.profiling.tune import TuneReport
     from toolkit.runtime import SessionOptions
 
@@ -105,7 +107,7 @@ class Asked:
     baseline: Path | None
     replay: Path | None
 
-    def check(self, source: Path | None) -> Path:
+    def check(self, source: Path | None, *, threads: int = 0) -> Path:
         """The model; refuses what cannot be asked for together.
 
         Raises:
@@ -120,12 +122,14 @@ class Asked:
             raise typer.BadParameter(
                 "it needs --compare or --baseline", param_hint="--fail-if-slower"
             )
+        if self.tune and threads:
+            raise typer.BadParameter("it is what --tune searches", param_hint="--threads")
         if self.budget is not None and not (self.compare or self.tune):
             raise typer.BadParameter("it needs --compare or --tune", param_hint="--budget")
-        if source is None and self.replay is not None:
-            from toolkit.profiling.baseline import read_result, replayed_source
+        if source is None and self.replay is not None and self._stored is not None:
+            from toolkit.profiling.replay import replayed_source
 
-            return replayed_source(read_result(self.replay), self.replay, None)
+            return replayed_source(self._stored, self.replay, None)
         if source is None:
             raise typer.BadParameter("a model package or an .onnx file is missing")
         return source
@@ -133,7 +137,19 @@ class Asked:
     @property
     def is_comparison(self) -> bool:
         """Whether `run` does all that was asked for."""
-        return bool(self.compare) or self.tune
+        return bool(self.compare) or self.tune or self._is_stored_comparison
+
+    @property
+    def _is_stored_comparison(self) -> bool:
+        return self._stored is not None and self._stored.scenario == "comparison"
+
+    @cached_property
+    def _stored(self) -> "Stored | None":
+        if self.replay is None:
+            return None
+        from toolkit.profiling.stored import read_result
+
+        return read_result(self.replay)
 
     def run(
         self,
@@ -166,14 +182,17 @@ class Asked:
             budget_s = tuning.BUDGET_S if self.budget is None else self.budget
             _show_tuning(tuning.tune(source, budget_s=budget_s, **shared), as_json=as_json)
             return
-        report = comparing.compare(
-            source,
-            self.compare or (),
-            budget_s=comparing.BUDGET_S if self.budget is None else self.budget,
-            factor=self.fail_if_slower,
-            tolerance=self.tolerance,
-            **shared,
-        )
+        against: Sequence[str] = self.compare or ()
+        asked: dict[str, Any] = {
+            "budget_s": comparing.BUDGET_S if self.budget is None else self.budget,
+            "factor": self.fail_if_slower,
+            "tolerance": self.tolerance,
+        }
+        if self._stored is not None and self.replay is not None:
+            from toolkit.profiling.replay import replayed_comparison
+
+            against, asked = replayed_comparison(self._stored, self.replay)
+        report = comparing.compare(source, against, **{**shared, **asked})
         _show_comparison(report, as_json=as_json)
         more.write(report.as_json())
         if self.fail_if_slower is not None:
@@ -181,17 +200,18 @@ class Asked:
 
     def replayed(self, call: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Arguments of the profile: as typed, or those of the result to repeat."""
-        if self.replay is None:
+        if self._stored is None:
             return arguments
-        from toolkit.profiling.baseline import read_result, replayed
+        from toolkit.profiling.replay import replayed
 
-        return {**arguments, **replayed(read_result(self.replay), call)}
+        return {**arguments, **replayed(self._stored, call)}
 
     def beside(self, document: Mapping[str, Any]) -> "BesideBaseline | None":
         """The profile beside the baseline, if one was named."""
         if self.baseline is None:
             return None
-        from toolkit.profiling.baseline import beside_baseline, read_result
+        from toolkit.profiling.baseline import beside_baseline
+        from toolkit.profiling.stored import read_result
 
         return beside_baseline(document, read_result(self.baseline))
 

@@ -70,7 +70,7 @@ def profile(
         baseline=baseline,
         replay=replay,
     )
-    source = asked.check(source)
+    source = asked.check(source, threads=threads)
     more = details.Details(
         operators=operators,
         resources=resources,

@@ -1,49 +1,19 @@
-"""A fresh profile beside a stored one, and the settings that repeat a stored one."""
+"""A fresh profile beside a stored one."""
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.profiling.sequential import RatioInterval
-from toolkit.runtime import Provider, SessionOptions
+from toolkit.profiling.stored import Stored, StoredEnvironment
 
 BETWEEN_PROCESSES = 0.04
 """What two processes of one program may differ by, as a half-width of log-ratios: 1.96 times the
 square root of two times 1.5 %. Either profile is one process, and cannot see it."""
-
-
-class StoredEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stored result says of where it was measured."""
-
-    model: str
-    cpu: str
-    cores: int
-    os: str
-    date: str
-    sha256: str = ""
-    variant: str = ""
-    cpu_quota: float | None = None
-    cpu_features: list[str] = []
-    governor: str = ""
-    shapes: dict[str, list[int]] = {}
-    versions: dict[str, str] = {}
-
-
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of `toolkit profile --json` that a comparison or a repetition needs."""
-
-    scenario: str
-    environment: StoredEnvironment
-    settings: dict[str, Any]
-    provider: str = ""
-    latency_ms: dict[str, float] = {}
-    interval_95: dict[str, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,27 +63,6 @@ class BesideBaseline:
             raise CheckFailedError(self.sentence, expected=f"at most {factor:g} times its p50")
 
 
-def read_result(file: Path) -> Stored:
-    """A result that `toolkit profile --json` printed.
-
-    Raises:
-        InputError: The file is missing, or is no such result.
-    """
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Stored)
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be read: {error.strerror}",
-            expected="a result of toolkit profile",
-            fix=f"toolkit profile PKG --json > {file}",
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"{file} is no result of toolkit profile: {error}",
-            expected="what toolkit profile --json prints",
-        ) from error
-
-
 def beside_baseline(fresh: Mapping[str, Any], stored: Stored) -> BesideBaseline:
     """A fresh profile over a stored one.
 
@@ -149,50 +98,6 @@ def beside_baseline(fresh: Mapping[str, Any], stored: Stored) -> BesideBaseline:
             ratio=math.exp(middle), low=math.exp(middle - below), high=math.exp(middle + above)
         ),
         remarks=_remarks(now.environment, stored.environment),
-    )
-
-
-def replayed(stored: Stored, call: Callable[..., Any]) -> dict[str, Any]:
-    """Arguments that repeat a stored run.
-
-    Args:
-        stored: The result.
-        call: What takes them; settings that it has no parameter for are an error.
-
-    Raises:
-        InputError: This version cannot repeat the run.
-    """
-    known = inspect.signature(call).parameters
-    of_session = {field.name for field in fields(SessionOptions)}
-    unknown = [key for key in stored.settings if key not in known and key not in of_session]
-    if unknown or "provider" not in stored.settings:
-        raise InputError(
-            f"the run cannot be repeated: its setting {(unknown or ['provider'])[0]!r} is "
-            + ("unknown here" if unknown else "missing"),
-            expected="a result of toolkit profile, written by this version",
-        )
-    session = {key: value for key, value in stored.settings.items() if key in of_session}
-    options = SessionOptions(**{**session, "provider": Provider(session["provider"])})
-    rest = {key: value for key, value in stored.settings.items() if key not in of_session}
-    return {**rest, "options": options, "variant": stored.environment.variant or None}
-
-
-def replayed_source(stored: Stored, file: Path, given: Path | None) -> Path:
-    """The model to repeat a run with: the one given, or one of its name near the result.
-
-    Raises:
-        InputError: Nothing of that name is there.
-    """
-    if given is not None:
-        return given
-    name = stored.environment.model
-    for folder in (file.resolve().parent, Path.cwd()):
-        if (folder / name).exists():
-            return folder / name
-    raise InputError(
-        f"{name} is neither beside {file} nor here",
-        expected="the model that was profiled",
-        fix=f"toolkit profile PATH-OF-{name} --replay {file}",
     )
 
 

@@ -120,7 +120,8 @@ class ComparisonReport:
             "contenders": {name: dict(facts) for name, facts in self.facts.items()},
             "settings": dict(self.settings),
             "environment": {
-                "model": self.subject,
+                "model": self.subject.partition("@")[0],
+                "variant": self.subject.partition("@")[2],
                 "sha256": self.sha256,
                 "shapes": {name: list(shape) for name, shape in self.shapes.items()},
                 "inputs": self.inputs,

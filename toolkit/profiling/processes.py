@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ MOST_RUNS = 1000
 
 LEAST_CYCLES = 5
 CAN_STOP = hasattr(signal, "SIGSTOP")
+"""Whether a process can be kept from taking any time; not on Windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +219,8 @@ def _process(contender: Contender) -> Iterator[Process]:
             raw.wait()
             for stream in (raw.stdin, raw.stdout):
                 assert stream is not None
-                stream.detach().detach().close()  # type: ignore[attr-defined]
-    return
+                with suppress(OSError):  # a request that the process did not live to read
+                    stream.close()
 
 
 def _runs_a_turn(process: Process) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage
-from toolkit.profiling.processes import Contender
+from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
     ARENA_KEY,
@@ -54,13 +54,15 @@ class Model:
 
     def contender(self, feeds: Path) -> Contender:
         """The model as a contender that is fed a file."""
+        # Threads that spin between runs would take time from the others.
+        options = self.options if CAN_STOP else replace(self.options, spinning=False)
         return Contender(
             name=self.name,
             factory=f"toolkit.profiling.peers:{'ours' if self.offline is None else 'offline'}",
             arguments={
                 **(self.offline or {}),
                 "model": str(self.file),
-                "options": options_document(self.options),
+                "options": options_document(options),
                 "config": dict(self.config),
                 "feeds": str(feeds),
             },
@@ -219,6 +221,7 @@ def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Pee
     if name == "onnxruntime":
         arguments.setdefault("source", str(subject.file))
         arguments.setdefault("threads", subject.options.threads)
+        arguments["spinning"] = arguments.get("spinning", True) and CAN_STOP
     if "source" not in arguments:
         raise InputError(
             f"{text!r} does not say what {name} shall load",
