@@ -84,17 +84,19 @@ def test_a_system_without_a_rollup_tells_what_is_resident(tmp_path: Path) -> Non
     assert nothing.rss_mb is None
 
 
-def zone(root: Path, name: str, energy_uj: int) -> Path:
-    folder = root / name
+def zone(root: Path, place: str, name: str, energy_uj: int) -> Path:
+    folder = root / place
     folder.mkdir(parents=True)
+    (folder / "name").write_text(f"{name}\n")
     (folder / "energy_uj").write_text(f"{energy_uj}\n")
     (folder / "max_energy_range_uj").write_text("1000000\n")
     return folder
 
 
 def test_energy_counts_packages_and_not_the_cores_inside_of_them(tmp_path: Path) -> None:
-    package = zone(tmp_path, "intel-rapl:0", 900_000)
-    zone(tmp_path, "intel-rapl:0:0", 10)
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 900_000)
+    zone(tmp_path, "intel-rapl:0:0", "core", 10)
+    zone(tmp_path, "intel-rapl:1", "psys", 10)
     (tmp_path / "intel-rapl").mkdir()
     counters, why_not = packages(tmp_path)
     assert (len(counters), why_not) == (1, "")
@@ -116,10 +118,13 @@ def test_no_energy_counter_is_said(tmp_path: Path) -> None:
 def test_a_counter_that_only_root_may_read_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zone(tmp_path, "intel-rapl:0", 1)
+    zone(tmp_path, "intel-rapl:0", "package-0", 1)
+    read_text = Path.read_text
 
-    def refused(self: Path, *_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refused(self: Path) -> str:
+        if self.name == "energy_uj":  # a test may run as root, who may read everything
+            raise PermissionError(13, "Permission denied", str(self))
+        return read_text(self)
 
     monkeypatch.setattr(Path, "read_text", refused)
     counters, why_not = packages(tmp_path)

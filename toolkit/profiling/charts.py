@@ -111,7 +111,9 @@ def histogram(
     for name, place in marks:
         at = x(min(place, high))
         body.append(line(at, TOP, at, HEIGHT - BOTTOM, "mark"))
-        body.append(text_at(name, at + 3, height + 4, "start", "strong"))
+        is_right = at > WIDTH - RIGHT - 30
+        anchor, beside = ("end", at - 3) if is_right else ("start", at + 3)
+        body.append(text_at(name, beside, height + 4, anchor, "strong"))
         height += 13
     return svg(body, HEIGHT, "Histogram of latency")
 

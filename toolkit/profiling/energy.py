@@ -30,7 +30,8 @@ class Package:
 def packages(root: Path = POWERCAP) -> tuple[tuple[Package, ...], str]:
     """Energy counters of all packages, and why there are none.
 
-    Cores and memory have counters inside of their package's, which would count twice.
+    Cores and memory have counters inside of their package's, and "psys" is around it: each would
+    count twice.
 
     Args:
         root: Where the system describes its power zones.
@@ -42,7 +43,7 @@ def packages(root: Path = POWERCAP) -> tuple[tuple[Package, ...], str]:
     found: list[Package] = []
     for zone in sorted(root.iterdir()):
         counter = zone / "energy_uj"
-        if zone.name.count(":") != 1 or not counter.exists():
+        if not counter.exists() or not _is_package(zone):
             continue
         try:
             counter.read_text()
@@ -51,6 +52,14 @@ def packages(root: Path = POWERCAP) -> tuple[tuple[Package, ...], str]:
             return (), f"the energy counter cannot be read: {error.strerror}; it is root's alone"
         found.append(Package(file=counter, wraps_uj=wraps_uj))
     return tuple(found), "" if found else "the system has no energy counter of a package"
+
+
+def _is_package(zone: Path) -> bool:
+    """Whether a power zone is a processor package, by the name that the driver gives it."""
+    try:
+        return (zone / "name").read_text().startswith("package")
+    except OSError:
+        return False
 
 
 def read_uj(counters: Sequence[Package]) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ SIDES = (256, 512, 1024)
 """Of the square matrices: small ones stay in the caches, large ones hide what a call costs."""
 WORKING_SETS = (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 27)
 """Bytes that a copy reads and writes on each thread: within the caches, and far beyond them."""
-SECONDS = 0.4
+SECONDS = 0.3
 """For each measurement, after one call that is not timed; at least three calls are made."""
 
 

@@ -98,7 +98,7 @@ def record_run(
         seed: Seed of random feeds.
         runs: Runs that count, at most; fewer where they take more than ten seconds.
         warmup: Runs before them, after the first one.
-        peaks: Measure the machine's peaks too, about four seconds, for the roofline.
+        peaks: Measure the machine's peaks too, about three seconds, for the roofline.
 
     Raises:
         InputError: The model cannot be loaded or run, or a size is missing.
