@@ -138,6 +138,8 @@ def _check_output(output: Path, *, force: bool) -> None:
             f"{output} has the ending {output.suffix or 'nothing'}",
             expected=".npz for raw tensors, .jsonl for results",
         )
+    if not output.parent.is_dir():
+        raise InputError(f"the folder of {output} does not exist", fix=f"mkdir {output.parent}")
     if output.exists() and not force:
         raise InputError(f"{output} exists", fix="pass --force to replace it, or another -o")
 

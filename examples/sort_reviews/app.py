@@ -18,7 +18,8 @@ SURE = 0.8
 
 def main(package: str, folder: str) -> None:
     """Read a review a line, append it to the file of its label, and print how many went where."""
-    reviews = [line.strip() for line in sys.stdin if line.strip()]
+    text = sys.stdin.buffer.read().decode("utf-8")
+    reviews = [line.strip() for line in text.split("\n") if line.strip()]
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()

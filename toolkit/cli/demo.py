@@ -52,8 +52,8 @@ def _summary(result: Any) -> list[str]:
         return [f"{count} shapes, max abs error {error:.2g} (limit {parity['limit']:g})"]
     if "candidates" in result:
         return [
-            f"{c['method']}: {c['size_bytes'] / 1e6:.2f} MB, {'kept' if c['kept'] else 'not kept'}"
-            f" ({c['why']})"
+            f"{c['method']}: {output.size(c['size_bytes']) + ', ' if c['size_bytes'] else ''}"
+            f"{'kept' if c['kept'] else 'not kept'} ({c['why']})"
             for c in result["candidates"]
         ]
     if "checks" in result:
@@ -73,11 +73,11 @@ def _show(report: "DemoReport") -> None:
         ratio, interval = row["latency_ratio"], row["latency_ratio_95"]
         versus = "" if ratio is None else f"{ratio:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
         accuracy = f"{row['accuracy']['value']:.4f} ({low:.4f} to {high:.4f})"
-        size, p50 = f"{row['size_bytes'] / 1e6:.2f}", output.number(row["latency_ms"], ".3f")
+        size, p50 = output.size(row["size_bytes"]), output.number(row["latency_ms"], ".3f")
         rows.append([row["variant"], row["method"], size, accuracy, p50, versus])
     output.show_table(
         "",
-        ["variant", "method", "MB", "test accuracy (95 %)", "p50 ms", "time / fp32 (95 %)"],
+        ["variant", "method", "size", "test accuracy (95 %)", "p50 ms", "time / fp32 (95 %)"],
         rows,
         note=f"{report.seconds:.0f} s in all",
     )

@@ -78,7 +78,7 @@ def _show(report: "ExportReport", *, as_json: bool) -> None:
     parity = report.parity
     shapes = [", ".join(f"{key} {size}" for key, size in shape.items()) for shape in parity.shapes]
     rows = [
-        ("variant", f"{report.variant}, {report.size_bytes / 1e6:.2f} MB"),
+        ("variant", f"{report.variant}, {output.size(report.size_bytes)}"),
         ("compared with", parity.compared_with),
         ("at", "; ".join(shapes)),
         ("max abs error", f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"),

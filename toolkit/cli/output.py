@@ -97,6 +97,11 @@ def show_os_error(error: OSError) -> int:
     )
 
 
+def size(count: int) -> str:
+    """Bytes as a person reads them, in powers of ten."""
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
 def number(value: float | None, form: str) -> str:
     """A number as a cell, or an empty one."""
     return "" if value is None else format(value, form)

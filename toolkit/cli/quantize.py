@@ -78,11 +78,11 @@ def _show(report: "QuantizeReport", *, as_json: bool) -> None:
     if as_json:
         output.show_json(report.as_json())
         return
-    columns = ["method", "MB", "p50 ms", "metric", "drop", "agreement", "flips", "kept", "why"]
+    columns = ["method", "size", "p50 ms", "metric", "drop", "agreement", "flips", "kept", "why"]
     rows = [
         [
             candidate.method,
-            f"{candidate.size_bytes / 1e6:.2f}",
+            output.size(candidate.size_bytes) if candidate.size_bytes else "",
             output.number(candidate.latency_ms, ".3f"),
             "" if candidate.metric is None else str(candidate.metric),
             output.number(candidate.drop, ".4f"),
