@@ -11,7 +11,7 @@ from toolkit import __version__
 from toolkit.errors import CheckFailedError
 from toolkit.evaluate.parity import compare_outputs
 from toolkit.machine import Machine
-from toolkit.profiling.sequential import RatioInterval, Word
+from toolkit.profiling.sequential import ERROR, RatioInterval, Word
 from toolkit.tensors import Array
 
 
@@ -114,6 +114,7 @@ class ComparisonReport:
                 }
                 for beside in self.besides
             ],
+            "interval_error_at_most": ERROR,
             "rounds": self.rounds,
             "pairs": self.pairs,
             "seconds": self.seconds,
