@@ -65,6 +65,7 @@ def infer(
     """Run a package, or a bare .onnx file, on text or tensors."""
     from toolkit import answering
 
+    tensors = pairs(inputs, option="--input", form="NAME=FILE")
     report = answering.infer(
         source,
         variant=variant,
@@ -79,7 +80,10 @@ def infer(
             lines=lines,
             jsonl=jsonl,
             csv=csv,
-            tensors={name: Path(file) for name, file in pairs(inputs, option="--input", form="NAME=FILE").items()},
+            tensors={
+                name: Path(file)
+                for name, file in pairs(inputs, option="--input", form="NAME=FILE").items()
+            },
         ),
         batch_size=batch_size,
         allow_non_finite=allow_non_finite,
