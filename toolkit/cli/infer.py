@@ -80,10 +80,7 @@ def infer(
             lines=lines,
             jsonl=jsonl,
             csv=csv,
-            tensors={
-                name: Path(file)
-                for name, file in pairs(inputs, option="--input", form="NAME=FILE").items()
-            },
+            tensors={name: Path(file) for name, file in tensors.items()},
         ),
         batch_size=batch_size,
         allow_non_finite=allow_non_finite,
