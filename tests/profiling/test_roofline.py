@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from tests.builders import mlp
 from toolkit.profiling.counts import Tensor
@@ -80,7 +81,13 @@ def test_one_row_through_a_large_weight_is_bound_by_memory() -> None:
 def test_small_tensors_are_held_against_the_cache() -> None:
     (roof,) = under(node("Relu", 0.01, [float32(1000)], [float32(1000)])).nodes
     assert roof.least_ms == pytest.approx(8000 / 50e9 * 1e3)
-    assert (roof.bound, roof.gops, roof.intensity) == ("overhead", None, None)
+    assert (roof.bound, roof.gops, roof.intensity) == ("memory", None, None)
+
+
+def test_a_node_that_takes_no_longer_than_any_other_is_bound_by_overhead() -> None:
+    (short,) = under(node("Relu", 0.0015, [float32(1000)], [float32(1000)])).nodes
+    assert short.bound == "overhead"
+    assert short.percent is not None
 
 
 def test_a_weight_of_unknown_size_has_no_roof_and_says_why() -> None:
@@ -126,6 +133,14 @@ def test_more_threads_are_never_held_against_less_than_one() -> None:
     raised = busy.no_less_than(PEAKS)
     assert (raised.threads, raised.float32_gops, raised.int8_gops) == (2, 100.0, 500.0)
     assert raised.copy_gb_s == ((20_000, 40.0), (2_000_000, 12.0))
+
+
+def test_a_busy_machine_is_told_from_its_peaks() -> None:
+    two = Peaks(**{**to_builtins(PEAKS), "threads": 2})
+    nodes = [node("Relu", 0.01, [float32(1000)], [float32(1000)])]
+    busy = roofline(nodes, one_thread=PEAKS, all_threads=two, facts={})
+    assert any("something else had the cores" in note for note in busy.notes)
+    assert not any("something else" in note for note in under(*nodes).notes)
 
 
 def test_peaks_are_measured() -> None:

@@ -118,38 +118,33 @@ def histogram(
     return svg(body, HEIGHT, "Histogram of latency")
 
 
-def curve(
-    points: Sequence[tuple[float, float]], *, x_name: str, top: float | None = None
-) -> Markup:
-    """Latency over time.
+def over_time(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Markup:
+    """Latency over time, a line for each percentile.
 
     Args:
-        points: (seconds or run, ms) in order.
-        x_name: Name and unit of the first.
-        top: The highest value shown; higher ones are drawn at the edge.
+        lines: Names with their (seconds, ms) in order; the first one is drawn strongest.
     """
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    high = min(max(ys), top) if top else max(ys)
-    low = min(ys)
-    space = (high - low) * 0.08 or high * 0.1 or 1.0
-    x = linear(min(xs), max(xs), LEFT, WIDTH - RIGHT)
-    y = linear(max(low - space, 0), high + space, HEIGHT - BOTTOM, TOP)
-    body = [
-        *y_axis(ticks(max(low - space, 0), high + space, 4), y, "ms"),
-        *x_axis(ticks(min(xs), max(xs)), x, x_name),
-    ]
-    for at, ms in points:
-        is_cut = ms > high
+    xs = [x for _, points in lines for x, _ in points]
+    ys = [y for _, points in lines for _, y in points]
+    space = (max(ys) - min(ys)) * 0.1 or max(ys) * 0.1 or 1.0
+    low, high = max(min(ys) - space, 0), max(ys) + space
+    right = WIDTH - RIGHT - 34  # room for the names
+    x, y = linear(0, max(xs), LEFT, right), linear(low, high, HEIGHT - BOTTOM, TOP)
+    body = [*y_axis(ticks(low, high, 4), y, "ms"), *x_axis(ticks(0, max(xs)), x, "seconds")]
+    previous = math.inf
+    for position, (name, points) in enumerate(lines):
         body.append(
             element(
-                "circle",
-                element("title", f"{number(at)} {x_name}: {number(ms)} ms"),
-                cx=f"{x(at):.1f}",
-                cy=f"{y(min(ms, high)):.1f}",
-                r="3" if is_cut else "1.6",
-                class_="point cut" if is_cut else "point",
+                "polyline",
+                element("title", name),
+                points=" ".join(f"{x(at):.1f},{y(ms):.1f}" for at, ms in points),
+                class_="line" if position == 0 else "line other",
             )
         )
+        # Names stand above each other even where the lines run together.
+        place = min(y(points[-1][1]) + 4, previous - 12)
+        body.append(text_at(name, x(points[-1][0]) + 5, place, "start", "small"))
+        previous = place
     return svg(body, HEIGHT, "Latency over time")
 
 

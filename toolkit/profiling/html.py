@@ -12,8 +12,6 @@ from toolkit.profiling.sections import facts, section, table
 STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Tells the browser to fetch nothing at all, whatever a model's names may hold."""
-CURVE_POINTS = 1500
-"""More would only cover each other."""
 
 Document = Mapping[str, Any]
 
@@ -22,22 +20,18 @@ def render(
     document: Document,
     *,
     histogram: Sequence[tuple[float, float, int]] = (),
-    curve: Sequence[tuple[float, float]] = (),
-    curve_axis: str = "run",
 ) -> str:
     """The page.
 
     Args:
         document: What `toolkit profile --json` prints; sections whose part is missing are left out.
         histogram: (from_ms, to_ms, runs) a bar.
-        curve: Latency over time: (seconds or run, ms).
-        curve_axis: Name and unit of the curve's first number.
     """
     where: Document = document.get("environment", {})
     title = " ".join(filter(None, [str(where.get("model", "model")), where.get("variant")]))
     parts: list[Content] = [
         _head(document, title),
-        _latency(document, histogram, _thinned(curve), curve_axis),
+        _latency(document, histogram),
         sections.comparison(document),
         operator_sections.operators(document),
         operator_sections.roofline(document),
@@ -116,12 +110,7 @@ def _tile(value: str, name: str, below: str) -> Markup:
     )
 
 
-def _latency(
-    document: Document,
-    histogram: Sequence[tuple[float, float, int]],
-    curve: Sequence[tuple[float, float]],
-    curve_axis: str,
-) -> Markup | None:
+def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) -> Markup | None:
     latency: Document = document.get("latency_ms", {})
     if not latency:
         return None
@@ -141,29 +130,46 @@ def _latency(
     if histogram:
         marks = [(name, latency[name]) for name in ("p50", "p99") if name in latency]
         drawn += [element("h3", "Histogram"), charts.histogram(histogram, marks)]
-    if len(curve) > 1:
-        top = histogram[-1][0] if histogram else None
-        drawn += [
-            element("h3", "Over time"),
-            charts.curve(curve, x_name=curve_axis, top=top),
-        ]
+    lines = _lines(document.get("curve", ()))
+    if lines:
+        drawn += [element("h3", "Over time"), charts.over_time(lines)]
     samples = document.get("samples")
+    findings = document.get("findings", ())
     return section(
         "Latency",
-        element(
-            "p",
-            f"{samples} runs after the warm-up. Each percentile is a run that happened."
-            if samples
-            else None,
-            class_="soft",
-        ),
+        element("p", f"{samples} runs after the warm-up.", class_="soft") if samples else None,
         element(
             "div",
-            table(["", "ms", "95 % interval"], rows, numbers=(1, 2)),
+            element(
+                "div",
+                table(["", "ms", "95 % interval"], rows, numbers=(1, 2)),
+                element("ul", [element("li", text) for text in findings]) if findings else None,
+            ),
             element("div", drawn) if drawn else None,
             class_="columns",
         ),
     )
+
+
+def _lines(slices: Sequence[Document]) -> list[tuple[str, list[tuple[float, float]]]]:
+    """A line for each percentile that any stretch of time supports, and one for the slowest run."""
+    names = list(dict.fromkeys(name for part in slices for name in part["percentiles_ms"]))
+    middles = [(part["from_s"] + part["to_s"]) / 2 for part in slices]
+    lines = [
+        (
+            name,
+            [
+                (at, part["percentiles_ms"][name])
+                for at, part in zip(middles, slices, strict=True)
+                if name in part["percentiles_ms"]
+            ],
+        )
+        for name in names
+    ]
+    if slices:
+        slowest = [(at, part["max_ms"]) for at, part in zip(middles, slices, strict=True)]
+        lines.append(("max", slowest))
+    return lines
 
 
 def _placement(document: Document) -> Markup | None:
@@ -195,13 +201,3 @@ def _interval(interval: Sequence[float] | None, unit: str) -> str:
 
 def _needs(runs: int | None) -> str:
     return "" if runs is None else f"needs {runs} runs"
-
-
-def _thinned(curve: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Every n-th point, and the slowest ones, which must not be lost."""
-    if len(curve) <= CURVE_POINTS:
-        return curve
-    step = -(-len(curve) // CURVE_POINTS)
-    by_time = sorted(range(len(curve)), key=lambda i: -curve[i][1])
-    kept = {*range(0, len(curve), step), *by_time[: CURVE_POINTS // 10]}
-    return [curve[i] for i in sorted(kept)]

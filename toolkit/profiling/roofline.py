@@ -1,9 +1,10 @@
 """How close each node comes to what the machine can do, and what holds it back.
 
-A node needs at least operations / peak, bytes / bandwidth, and what any node costs; the largest of
-the three is its bound. The bandwidth is that of the cache which could hold all of the node's
-tensors, so that a node whose weights come from further away stays below 100 %, and one that finds
-its input in a nearer cache may go above.
+A node needs at least operations / peak and bytes / bandwidth; the larger of the two is its bound,
+and its percentage says how much of its time that explains. A node whose time is hardly more than
+what any node costs is bound by that overhead instead. The bandwidth is that of the cache which
+could hold all of the node's tensors, so that a node whose weights come from further away stays
+below 100 %, and one that finds its input in a nearer cache may go above.
 
 Source: S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model
     for multicore architectures", Communications of the ACM 52 (4), 2009; for the caches see
@@ -43,7 +44,8 @@ class NodeRoof:
         least_ms: The least time that operations and bytes allow; None where neither is known, or
             their peak is not.
         percent: least_ms in percent of the node's time; may pass 100, see the module.
-        bound: What its least time comes from, or "overhead" where any node costs more.
+        bound: What its least time comes from, or "overhead" where half of its time or more is what
+            a node costs that computes one element.
     """
 
     node: NodeTime
@@ -116,6 +118,11 @@ def roofline(
         if roof.work.why_not:
             not_counted[roof.node.op, roof.work.why_not] += roof.node.share
     notes = [*NOTES]
+    if all_threads.threads > 1 and all_threads.float32_gops < 1.1 * one_thread.float32_gops:
+        notes.append(
+            f"{all_threads.threads} threads reached no more than one when the peaks were measured: "
+            "something else had the cores, so that the percentages are too high"
+        )
     if facts is None:
         notes.append(f"weights that ONNX Runtime packs away could not be read: {no_facts}")
     return Roofline(
@@ -150,7 +157,7 @@ def _node_roof(node: NodeTime, peaks: Peaks, facts: Mapping[str, NodeFacts] | No
     bound: Bound | None = None
     if least_ms is not None:
         bound = "compute" if compute_ms is not None and compute_ms == least_ms else "memory"
-        if least_ms < peaks.node_ms * node.calls:
+        if node.ms <= 2 * peaks.node_ms * node.calls:
             bound = "overhead"
     return NodeRoof(
         node=node,
