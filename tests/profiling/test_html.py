@@ -223,6 +223,14 @@ def test_a_part_that_is_missing_is_left_out() -> None:
     assert "Latency" not in text
 
 
+def test_a_throughput_without_latency_has_its_interval() -> None:
+    offline = {**document(), "scenario": "offline", "latency_ms": {}}
+    text = seen(render({**offline, "throughput_interval_95": [790.0, 810.0]})).text
+    assert "790.0 to 810.0 samples" in text
+    assert "latency rose by 3 %" in text
+    assert "1.250 ms" not in text.replace("The plain p50 is 1.250 ms", "")
+
+
 def test_a_failure_stands_at_the_top() -> None:
     text = seen(render({**document(), "failure": "it broke"})).text
     assert text.index("it broke") < text.index("Operators")

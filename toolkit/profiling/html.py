@@ -77,8 +77,10 @@ def _head(document: Document, title: str) -> Markup:
         for name in ("p50", "p99")
         if name in latency
     ]
+    passes = _interval(document.get("throughput_interval_95"), "samples")
     for key, name, unit, below in (
-        ("throughput_per_s", "throughput", "/s", "samples"),
+        ("rate_per_s", "rate of queries", "/s", "as they arrived"),
+        ("throughput_per_s", "throughput", "/s", passes or "samples"),
         ("peak_rss_mb", "peak memory", "MB", "of the measuring process"),
     ):
         if document.get(key) is not None:
@@ -112,7 +114,8 @@ def _tile(value: str, name: str, below: str) -> Markup:
 
 def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) -> Markup | None:
     latency: Document = document.get("latency_ms", {})
-    if not latency:
+    findings = document.get("findings", ())
+    if not latency and not findings:
         return None
     intervals: Document = document.get("interval_95", {})
     needs: Document = document.get("interval_needs_samples", {})
@@ -134,15 +137,14 @@ def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) 
     if lines:
         drawn += [element("h3", "Over time"), charts.over_time(lines)]
     samples = document.get("samples")
-    findings = document.get("findings", ())
     return section(
-        "Latency",
+        "Latency" if latency else "Runs",
         element("p", f"{samples} runs after the warm-up.", class_="soft") if samples else None,
         element(
             "div",
             element(
                 "div",
-                table(["", "ms", "95 % interval"], rows, numbers=(1, 2)),
+                table(["", "ms", "95 % interval"], rows, numbers=(1, 2)) if rows else None,
                 element("ul", [element("li", text) for text in findings]) if findings else None,
             ),
             element("div", drawn) if drawn else None,

@@ -177,7 +177,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(entry) for entry in value)
+        listed = ", ".join(_plain(entry) for entry in value)
+        return f"[{listed}]" if all(isinstance(entry, int) for entry in value) else listed
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value, 6) if isinstance(value, float) else str(value)
