@@ -29,10 +29,18 @@ def test_a_product_is_two_operations_for_each_of_its_terms() -> None:
 
 
 def test_a_weight_of_unknown_size_leaves_the_bytes_open() -> None:
-    work = node("MatMul", [float32(3, 5)], [float32(3, 7)])
+    work = node("Gemm", [float32(3, 5), float32(7)], [float32(3, 7)])
     assert work.operations == 2 * 3 * 7 * 5
     assert work.bytes is None
     assert "weights" in work.why_not
+
+
+def test_the_packed_weight_of_a_product_follows_from_its_sides() -> None:
+    known = node("MatMul", [float32(2, 3, 5)], [float32(2, 3, 7)], [float32(5, 7)])
+    assert node("MatMul", [float32(2, 3, 5)], [float32(2, 3, 7)]) == known
+    two = node("FusedMatMul", [float32(2, 3, 5), float32(2, 5, 7)], [float32(2, 3, 7)])
+    assert two.bytes == 4 * (30 + 70 + 42)
+    assert node("FusedMatMul", [float32(2, 3, 5)], [float32(2, 3, 7)]).bytes is None
 
 
 @pytest.mark.parametrize("a", [float32(3, 5), float32(5, 3)])

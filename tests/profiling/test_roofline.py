@@ -92,7 +92,7 @@ def test_a_node_that_takes_no_longer_than_any_other_is_bound_by_overhead() -> No
 
 def test_a_weight_of_unknown_size_has_no_roof_and_says_why() -> None:
     found = under(
-        node("MatMul", 1.0, [float32(3, 5)], [float32(3, 7)]), no_facts="onnx is not installed"
+        node("Gemm", 1.0, [float32(3, 5)], [float32(3, 7)]), no_facts="onnx is not installed"
     )
     (roof,) = found.nodes
     assert (roof.bound, roof.percent) == (None, None)

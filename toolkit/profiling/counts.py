@@ -10,7 +10,7 @@ Source of the method: S. Williams, A. Waterman, D. Patterson, "Roofline: an insi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from typing import Literal
 
@@ -144,14 +144,30 @@ def count(node: NodeShapes) -> Work:
     operations = formula(node)
     if operations is None:
         return Work(why_not="the shape of its weight is not in the recording")
-    # The size of a weight that was packed away is only known from the graph.
-    size = None if node.weights is None else _all_bytes(node)
+    packed = _implied(node) if node.weights is None else node.weights
+    size = None if packed is None else _all_bytes(replace(node, weights=packed))
     return Work(
         operations=operations,
         bytes=size,
         arithmetic=_arithmetic(node),
         why_not="" if size is not None else "the size of its weights is not known",
     )
+
+
+def _implied(node: NodeShapes) -> Sequence[Tensor] | None:
+    """Packed weights where the graph could not be read; None where they are not certain.
+
+    Source: ONNX Runtime 1.31, core/providers/cpu/math/matmul.cc: B alone is packed, and only if it
+        has two dimensions.
+    """
+    if node.op not in {"MatMul", "FusedMatMul"}:
+        return None
+    if len(node.inputs) > 1:
+        return ()
+    a, product = node.inputs[0], node.outputs[0]
+    if node.op == "FusedMatMul" or len(a.shape) != len(product.shape):
+        return None
+    return (Tensor(dtype=a.dtype, shape=(a.shape[-1], product.shape[-1])),)
 
 
 def _matmul(node: NodeShapes) -> int | None:
