@@ -229,7 +229,6 @@ def test_only_an_interval_above_the_factor_fails(tmp_path: Path) -> None:
         (["--compare", "threads=1", "--fail-if-slower", "-1"], 3, "-1"),
         (["--compare", "threads=1", "--tune"], 2, "--tune"),
         (["--fail-if-slower", "1.1"], 2, "--fail-if-slower"),
-        (["--budget", "9"], 2, "--budget"),
     ],
 )
 def test_what_cannot_be_compared_is_said(

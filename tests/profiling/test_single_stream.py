@@ -1,7 +1,6 @@
 """Profiles of real sessions in fresh processes, and what a failing model leaves."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError, SetupError, ToolkitWarning
 from toolkit.package import ModelPackage
 from toolkit.profiling import ProfileReport, RunFailedError, profile
-from toolkit.profiling.child import time_runs
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.fresh import call_fresh
 
@@ -141,36 +139,20 @@ def test_the_table_names_placement_and_machine(capsys: pytest.CaptureFixture[str
     assert "input_ids [1, 3]" in shown
 
 
-def failing_on(call: int) -> Iterator[None]:
-    for _ in range(call - 1):
-        yield
-    raise InputError("ONNX Runtime failed while running it")
-
-
-def test_the_runs_before_a_failure_are_kept() -> None:
-    calls = failing_on(10)
-    first, times, failure = time_runs(lambda: next(calls), warmup=2, runs=100)
-    assert first is not None
-    assert len(times) == 6  # the tenth call is the seventh timed one
-    assert failure is not None
-    assert "failed while running" in failure.problem
-
-
-def test_a_first_run_that_fails_leaves_no_times() -> None:
-    calls = failing_on(1)
-    first, times, failure = time_runs(lambda: next(calls), warmup=2, runs=100)
-    assert (first, times) == (None, [])
-    assert failure is not None
-
-
 @pytest.fixture
 def model_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopping(module: str, request: dict[str, Any], *, doing: str) -> dict[str, Any]:
         answer = call_fresh(module, request, doing=doing)
         failure = {"kind": "InputError", "problem": "it broke", "expected": "", "fix": ""}
-        return {**answer, "times_ns": answer["times_ns"][:6], "failure": failure}
+        return {
+            **answer,
+            "times_ns": answer["times_ns"][:6],
+            "started_ns": answer["started_ns"][:6],
+            "made": 6,
+            "failure": failure,
+        }
 
-    monkeypatch.setattr("toolkit.profiling.single_stream.call_fresh", stopping)
+    monkeypatch.setattr("toolkit.profiling.step.call_fresh", stopping)
 
 
 @pytest.mark.usefixtures("model_that_stops")

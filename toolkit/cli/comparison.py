@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli import output
+from toolkit.cli.scenario import seconds
 
 if TYPE_CHECKING:
     from toolkit.cli.details import Details
@@ -38,8 +39,10 @@ BudgetOption = Annotated[
     float | None,
     typer.Option(
         "--budget",
-        help="Seconds that --compare or --tune may take.",
-        show_default="60 to compare, 180 to tune",
+        parser=seconds,
+        metavar="DURATION",
+        help="The longest that it may take, such as 30s or 2m.",
+        show_default="10s, 60s to compare, 120s to find a rate, 180s to tune",
     ),
 ]
 ToleranceOption = Annotated[
@@ -124,8 +127,6 @@ class Asked:
             )
         if self.tune and threads:
             raise typer.BadParameter("it is what --tune searches", param_hint="--threads")
-        if self.budget is not None and not (self.compare or self.tune):
-            raise typer.BadParameter("it needs --compare or --tune", param_hint="--budget")
         if source is None and self.replay is not None and self._stored is not None:
             from toolkit.profiling.replay import replayed_source
 

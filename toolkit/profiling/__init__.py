@@ -1,7 +1,14 @@
 """Latency in fresh processes, with the percentiles and intervals that the runs support."""
 
-from toolkit.profiling.report import ProfileReport, RunFailedError
-from toolkit.profiling.single_stream import profile
+from toolkit.profiling.report import MeasuredError, ProfileReport, RunFailedError
 from toolkit.profiling.statistics import LatencyReport, measure_latency
+from toolkit.profiling.step import profile
 
-__all__ = ["LatencyReport", "ProfileReport", "RunFailedError", "measure_latency", "profile"]
+__all__ = [
+    "LatencyReport",
+    "MeasuredError",
+    "ProfileReport",
+    "RunFailedError",
+    "measure_latency",
+    "profile",
+]

@@ -1,17 +1,22 @@
 """What runs in the fresh process of a profile: `python -m toolkit.profiling.child`."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from toolkit.errors import InputError
+from toolkit.profiling.conditions import Conditions
+from toolkit.profiling.loop import WarmUp
 from toolkit.profiling.memory import peak_rss_mb
-from toolkit.profiling.statistics import Clock, time_calls
+from toolkit.profiling.queries import Given, InputKind
+from toolkit.profiling.rate import Trial
+from toolkit.profiling.scenarios import Effort, Offline, Scenario, Server
+from toolkit.profiling.throughput import Throughput
 from toolkit.runtime.fresh import answer, describe
-from toolkit.tensors import Array, Feeds
+
+if TYPE_CHECKING:
+    from toolkit.runtime import Session, SessionOptions
+    from toolkit.tasks import Task
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,23 +24,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         model: The `.onnx` file.
+        package: The package that it belongs to; empty for a bare file.
         options: Fields of `SessionOptions`.
         config: The variant's session configuration.
-        reference: An .npz of real inputs; empty for random ones.
-        sizes: Sizes of symbolic dimensions.
-        seed: Seed of random feeds.
-        warmup: Runs made and discarded, the first one not among them.
-        runs: Timed runs; 0 measures session creation and the first run alone.
+        given: What the runs are fed with.
+        scenario: How they follow each other.
+        effort: How many; None measures session creation and the first run alone.
     """
 
     model: str
+    package: str
     options: dict[str, Any]
     config: dict[str, str]
-    reference: str
-    sizes: dict[str, int]
-    seed: int
-    warmup: int
-    runs: int
+    given: Given
+    scenario: Scenario
+    effort: Effort | None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,10 +49,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         placement: Graph nodes by ONNX Runtime's provider name.
         creation_ms: Session creation.
         first_run_ms: The first run; None when it failed.
-        times_ns: The timed runs.
-        shapes: Shape by input.
-        reference_used: Whether the inputs were the reference's.
-        samples_per_run: Data items in one run.
+        shapes: Shape by input, of the first query.
+        inputs: Where the inputs come from.
+        samples_per_run: Data items in one timed run.
+        warmup: What came before the timed runs; None when it was not reached.
+        times_ns: The timed runs, queries or passes, in order.
+        started_ns: When each began, by the same clock.
+        made: How many were made; more than are listed where they were thinned.
+        conditions: What the machine did meanwhile.
+        busy_share: Of the server's sessions.
+        rate_per_s: At which queries arrived, or that was found.
+        trials: Of the search for a rate.
+        throughput: Of the offline scenario.
         peak_rss_mb: Peak memory of the process in 10^6 bytes; None where it cannot be read.
         failure: The error that ended the runs, as data; None when all were made.
     """
@@ -58,12 +69,20 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     placement: dict[str, int]
     creation_ms: float
     first_run_ms: float | None
-    times_ns: list[int]
     shapes: dict[str, list[int]]
-    reference_used: bool
+    inputs: InputKind
     samples_per_run: int
-    peak_rss_mb: float | None
-    failure: dict[str, str] | None
+    warmup: WarmUp | None = None
+    times_ns: list[int] = []
+    started_ns: list[int] = []
+    made: int = 0
+    conditions: Conditions = Conditions()
+    busy_share: float | None = None
+    rate_per_s: float | None = None
+    trials: list[Trial] = []
+    throughput: Throughput | None = None
+    peak_rss_mb: float | None = None
+    failure: dict[str, str] | None = None
 
 
 def measure(document: dict[str, Any]) -> dict[str, Any]:
@@ -72,64 +91,92 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: The model cannot be loaded, or its inputs cannot be guessed.
         SetupError: The provider cannot run here.
+        CheckFailedError: No rate keeps the bound.
     """
-    from toolkit.profiling.feeds import profile_feeds, samples_per_run
-    from toolkit.runtime import SessionOptions, open_session
-    from toolkit.runtime.providers import Provider
+    from toolkit.profiling.measuring import Measuring, first_run
+    from toolkit.profiling.queries import prepare
+    from toolkit.runtime import open_session
 
     request = msgspec.convert(document, Request)
-    provider = Provider(request.options["provider"])
-    options = SessionOptions(**{**request.options, "provider": provider})
+    options = _options(request)
     session = open_session(Path(request.model), options, config=request.config)
-    reference = _reference(request.reference)
-    feeds = profile_feeds(
-        session.inputs, reference=reference, sizes=request.sizes, seed=request.seed
-    )
-    first_ns, times_ns, failure = time_runs(
-        lambda: session.run(feeds), warmup=request.warmup, runs=request.runs
-    )
+    task = _task(request, session)
+    queries = prepare(session.inputs, task, request.given, request.scenario)
+    first_ns, failure = first_run(session.run, queries.feeds[0])
+    found: dict[str, Any] = {}
+    if failure is None and request.effort is not None:
+        more = _sessions(request.scenario) - 1
+        opened = [
+            open_session(Path(request.model), options, config=request.config) for _ in range(more)
+        ]
+        measuring = Measuring(
+            runs=[one.run for one in (session, *opened)],
+            queries=queries,
+            task=task,
+            effort=request.effort,
+            seed=request.given.seed,
+            threads=options.threads,
+            is_batchable=is_batchable_session(session),
+        )
+        found, failure = measuring.measure(request.scenario)
     measured = Answer(
         provider=session.provider,
         placement=session.placement,
         creation_ms=session.creation_ms,
         first_run_ms=None if first_ns is None else first_ns / 1e6,
-        times_ns=times_ns,
-        shapes={name: [*array.shape] for name, array in feeds.items()},
-        reference_used=reference is not None and set(reference) == set(feeds),
-        samples_per_run=samples_per_run(feeds),
+        shapes={name: [*array.shape] for name, array in queries.feeds[0].items()},
+        inputs=queries.kind,
+        samples_per_run=found.pop("samples_per_run", queries.samples),
         peak_rss_mb=peak_rss_mb(),
         failure=None if failure is None else describe(failure),
+        **found,
     )
     result: dict[str, Any] = msgspec.to_builtins(measured)
     return result
 
 
-def time_runs(
-    call: Callable[[], object], *, warmup: int, runs: int, clock_ns: Clock | None = None
-) -> tuple[int | None, list[int], InputError | None]:
-    """The first run, then the timed ones, as far as the model runs.
+def is_batchable_session(session: "Session") -> bool:
+    """Whether several samples go into one run of it."""
+    from toolkit.profiling.queries import is_batchable
 
-    Returns:
-        The first run in nanoseconds (None when it failed), the timed runs, and what ended them.
-    """
-    first: list[int] = []
-    times_ns: list[int] = []
-    clock = {} if clock_ns is None else {"clock_ns": clock_ns}
-    try:
-        time_calls(call, first, warmup=0, runs=1, **clock)
-        if runs:
-            time_calls(call, times_ns, warmup=warmup, runs=runs, **clock)
-    except InputError as error:
-        return (first[0] if first else None), times_ns, error
-    return first[0], times_ns, None
+    return is_batchable(session.inputs)
 
 
-def _reference(file: str) -> Feeds | None:
-    if not file:
+def _options(request: Request) -> "SessionOptions":
+    from dataclasses import replace
+
+    from toolkit.runtime import SessionOptions
+    from toolkit.runtime.providers import Provider
+
+    provider = Provider(request.options["provider"])
+    options = SessionOptions(**{**request.options, "provider": provider})
+    if isinstance(request.scenario, Offline) and not options.threads:
+        options = replace(options, threads=1)
+    if _sessions(request.scenario) > 1:  # idle threads that spin take the other sessions' cores
+        options = replace(options, spinning=False)
+    return options
+
+
+def _sessions(scenario: Scenario) -> int:
+    from toolkit.limits import default_threads
+
+    match scenario:
+        case Server(sessions=sessions):
+            return sessions
+        case Offline(sessions=sessions):
+            return sessions or default_threads()
+        case _:
+            return 1
+
+
+def _task(request: Request, session: "Session") -> "Task | None":
+    if not (request.package and request.given.data):
         return None
-    with np.load(file, allow_pickle=False) as arrays:
-        loaded: dict[str, Array] = {name: arrays[name] for name in arrays.files}
-    return loaded
+    from toolkit.package import ModelPackage
+    from toolkit.tasks import open_task
+
+    package = ModelPackage.open(Path(request.package))
+    return open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The single-stream scenario: one run after another, as an app with one user makes them."""
+"""`profile`: a model in a scenario, measured in fresh processes."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,23 @@ from toolkit.machine import this_machine
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.child import Answer, Request
+from toolkit.profiling.curve import curve
+from toolkit.profiling.findings import findings
+from toolkit.profiling.queries import Given
 from toolkit.profiling.report import (
     Environment,
     FreshTimes,
     ProfileReport,
-    RunFailedError,
     Settings,
 )
-from toolkit.profiling.statistics import check_counts, summarize
+from toolkit.profiling.scenarios import Effort, Scenario, SingleStream, check
+from toolkit.profiling.statistics import PERCENTILES, summarize
+from toolkit.profiling.verdict import check_result
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
-from toolkit.runtime.fresh import call_fresh, revive
+from toolkit.runtime.fresh import call_fresh
 
 CHILD = "toolkit.profiling.child"
-RUNS = 400
-"""Enough for the 95 % interval of p99, which needs 368."""
 
 
 def profile(
@@ -38,62 +40,114 @@ def profile(
     *,
     options: SessionOptions | None = None,
     variant: str | None = None,
-    runs: int = RUNS,
-    warmup: int = 20,
+    scenario: Scenario | None = None,
+    runs: int | None = None,
+    warmup: int | None = None,
+    warmup_limit_s: float = 2.0,
+    budget_s: float | None = None,
+    sustained_s: float = 0.0,
+    percentiles: Sequence[float] = PERCENTILES,
+    must_carry: bool = False,
     processes: int = 3,
+    data: str = "",
+    text_column: str = "",
+    where: Mapping[str, str] | None = None,
+    inputs: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> ProfileReport:
-    """Latency of a package or a bare `.onnx` file, measured in fresh processes.
+    """Latency or throughput of a package or a bare `.onnx` file, measured in fresh processes.
 
-    The inputs are the package's reference inputs, repeated or cut to the sizes asked for, and
-    otherwise random. The first axis is 1 when nothing says its size.
+    The inputs are those of the data or the files, else the package's reference inputs, repeated or
+    cut to the sizes asked for, and otherwise random. The first axis is 1 when nothing says its
+    size. They are prepared before the clock starts; in the offline scenario alone, encoding a data
+    set is part of what is measured, and the report says so.
 
     Args:
         source: A model package, or an `.onnx` file.
         options: Provider, threads and the like; the CPU when not given.
         variant: The package's variant; the preferred one when not given.
-        runs: Timed runs.
-        warmup: Runs made and discarded before them, after the first run.
+        scenario: How the runs follow each other; one after another when not given.
+        runs: Timed runs, queries or passes; None for as many as the percentiles need.
+        warmup: Runs made and discarded before them, after the first run; None for as many as it
+            takes until they are steady.
+        warmup_limit_s: The longest that waiting for steady runs may take.
+        budget_s: The longest that the timed runs may take; None for 10 s, or for no limit where
+            `runs` is given.
+        sustained_s: Go on for this long, for a curve over time.
+        percentiles: Those that are reported.
+        must_carry: Whether it is an error when one of them gets no interval.
         processes: Fresh processes in which session creation and the first run are measured.
+        data: A data file for the package's task.
+        text_column: The column of its text; found by name when empty.
+        where: Rows of it whose column has this value.
+        inputs: A file by input name.
         sizes: Sizes by dimension name, or by `input:axis`.
-        seed: Seed of random feeds.
+        seed: Seed of random feeds, of the data's order and of arrivals.
         progress: Called with a line for each process.
 
     Raises:
         RunFailedError: The model failed on a run; the report holds what was measured until then.
-        InputError: The source is missing or damaged, a size is missing, or `runs` is not positive.
+        TooFewRunsError: The budget was too short for a percentile that must be carried.
+        RateMissedError: Queries came faster than they are answered, or p99 was over the bound.
+        InputError: The source is missing or damaged, a size is missing, or nothing would be
+            measured.
+        CheckFailedError: No rate keeps the bound.
         SetupError: The provider cannot run here.
     """
-    check_counts(warmup=warmup, runs=runs)
+    played = scenario or SingleStream()
+    effort = Effort(
+        runs=runs,
+        warmup=warmup,
+        warmup_limit_s=warmup_limit_s,
+        budget_s=budget_s,
+        sustained_s=sustained_s,
+        percentiles=tuple(sorted({50.0, *map(float, percentiles)})),
+        must_carry=must_carry,
+    )
+    check(played, effort)
     if processes < 1:
         raise InputError(f"{processes} processes measure nothing", expected="one or more")
     options = options or SessionOptions()
     name, model, variant_name, config, reference = _opened(Path(source), variant)
+    is_package = Path(source).suffix != ".onnx"
     given = {**asdict(options), "provider": str(options.provider)}
     request = Request(
         model=str(model),
+        package=str(source) if is_package else "",
         options={**given, "provider_options": dict(options.provider_options)},
         config=config,
-        reference=str(reference or ""),
-        sizes=dict(sizes or {}),
-        seed=seed,
-        warmup=warmup,
-        runs=runs,
+        given=Given(
+            reference=str(reference or ""),
+            data=data,
+            text_column=text_column,
+            where=dict(where or {}),
+            files=dict(inputs or {}),
+            sizes=dict(sizes or {}),
+            seed=seed,
+        ),
+        scenario=played,
+        effort=effort,
     )
-    progress(f"{runs} runs after {warmup} of warm-up, in a fresh process")
+    title = _title(played)
+    progress(f"{title}, in a fresh process")
     measured = _measured(request, doing=f"measuring {name}")
     answers = [measured]
     for position in range(1, processes if measured.first_run_ms is not None else 1):
         progress(f"session creation and first run, fresh process {position + 1} of {processes}")
-        start_only = msgspec.structs.replace(request, warmup=0, runs=0)
+        start_only = msgspec.structs.replace(request, effort=None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
             answers.append(_measured(start_only, doing=f"starting {name}"))
+    latency = (
+        summarize(measured.times_ns, percentiles=_percentiles(title, effort))
+        if measured.times_ns
+        else None
+    )
     report = ProfileReport(
-        scenario="single-stream",
-        latency=summarize(measured.times_ns) if measured.times_ns else None,
+        scenario=title,
+        latency=latency,
         samples_per_run=measured.samples_per_run,
         session_creation=_fresh_times([a.creation_ms for a in answers]),
         first_run=_first_runs(answers),
@@ -101,9 +155,13 @@ def profile(
         provider=measured.provider,
         placement=measured.placement,
         settings=Settings(
-            runs=runs,
-            warmup=warmup,
+            **msgspec.structs.asdict(effort),
+            scenario=msgspec.to_builtins(played),
             processes=processes,
+            data=Path(data).name if data else "",
+            text_column=text_column,
+            where=dict(where or {}),
+            inputs={key: Path(file).name for key, file in (inputs or {}).items()},
             sizes=dict(sizes or {}),
             seed=seed,
             **request.options,
@@ -113,23 +171,32 @@ def profile(
             variant=variant_name,
             sha256=file_sha256(model),
             shapes=measured.shapes,
-            inputs="reference" if measured.reference_used else "random",
+            inputs=measured.inputs,
             machine=this_machine(),
             toolkit=__version__,
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
         failure=measured.failure["problem"] if measured.failure else "",
+        warmup=measured.warmup,
+        findings=() if latency is None else findings(latency, measured, effort),
+        conditions=measured.conditions,
+        curve=curve(measured.started_ns, measured.times_ns, percentiles=effort.percentiles),
+        rate_per_s=measured.rate_per_s,
+        busy_share=measured.busy_share,
+        trials=tuple(measured.trials),
+        passes=measured.throughput,
     )
-    if measured.failure:
-        error = revive(measured.failure)
-        made = len(measured.times_ns)
-        raise RunFailedError(
-            f"{error.problem}, after {made} of {runs} timed runs",
-            report=report,
-            expected=error.expected,
-            fix=error.fix,
-        )
+    check_result(report, measured, played, effort)
     return report
+
+
+def _title(scenario: Scenario) -> Any:
+    return msgspec.to_builtins(scenario)["name"]
+
+
+def _percentiles(title: str, effort: Effort) -> tuple[float, ...]:
+    # Passes are few: their median is what throughput is said of.
+    return (50.0,) if title == "offline" else effort.percentiles
 
 
 def _opened(path: Path, variant: str | None) -> tuple[str, Path, str, dict[str, str], Path | None]:

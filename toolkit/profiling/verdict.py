@@ -1,0 +1,73 @@
+"""Whether a measurement is what was asked for."""
+
+import math
+
+from toolkit.profiling.child import Answer
+from toolkit.profiling.report import (
+    ProfileReport,
+    RateMissedError,
+    RunFailedError,
+    TooFewRunsError,
+)
+from toolkit.profiling.scenarios import Effort, Scenario, Server
+from toolkit.runtime.fresh import revive
+
+
+def check_result(
+    report: ProfileReport, measured: Answer, scenario: Scenario, effort: Effort
+) -> None:
+    """Say what went otherwise than was asked for.
+
+    Raises:
+        RunFailedError: A run failed.
+        TooFewRunsError: A percentile that must be carried is not.
+        RateMissedError: The queue grew without end, or p99 was over the bound.
+    """
+    if measured.failure:
+        error = revive(measured.failure)
+        of = "" if effort.runs is None else f" of {effort.runs}"
+        raise RunFailedError(
+            f"{error.problem}, after {measured.made}{of} timed runs",
+            report=report,
+            expected=error.expected,
+            fix=error.fix,
+        )
+    latency = report.latency
+    if latency is None:
+        return
+    if isinstance(scenario, Server):
+        _check_rate(report, scenario)
+    missing = {q: n for q, n in latency.runs_needed.items() if q in effort.percentiles}
+    if effort.must_carry and missing and report.scenario != "offline":
+        percentile, needed = max(missing.items(), key=lambda item: item[1])
+        seconds = needed * latency.mean_ms / 1e3
+        raise TooFewRunsError(
+            f"the {latency.runs} runs of {effort.limit_s:g} s cannot carry p{percentile:g}",
+            report=report,
+            expected=f"about {needed} runs, {seconds:.3g} s or more: these runs depend on each "
+            f"other and are worth {latency.independent_runs[percentile]}",
+            fix=f"--budget {math.ceil(1.5 * seconds)}s, or a lower --percentile",
+        )
+
+
+def _check_rate(report: ProfileReport, server: Server) -> None:
+    latency, rate, busy = report.latency, report.rate_per_s, report.busy_share
+    assert latency is not None
+    if server.rate_per_s is None or rate is None:
+        return
+    if busy is not None and busy >= 1:
+        raise RateMissedError(
+            f"{rate:g} queries a second cannot be sustained: answering them takes "
+            f"{busy:.2f} times the time there is, and the queue grows without end",
+            report=report,
+            expected=f"less than about {rate / busy:.3g} queries a second",
+            fix="--find-rate --latency-bound MILLISECONDSms",
+        )
+    bound, p99 = server.latency_bound_ms, latency.percentiles_ms.get(99)
+    if bound is not None and p99 is not None and p99 >= bound:
+        raise RateMissedError(
+            f"p99 is {p99:.3g} ms at {rate:g} queries a second",
+            report=report,
+            expected=f"under {bound:g} ms",
+            fix=f"--find-rate --latency-bound {bound:g}ms",
+        )
