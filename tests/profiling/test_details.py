@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.builders import mlp
 from tests.tiny_package import write_tiny_package
+from toolkit.cli.details import plain_p50_ms
 from toolkit.cli.main import main
-from toolkit.profiling import instrumented
+from toolkit.profiling import instrumented, profile
 from toolkit.profiling.peaks import Peaks
+from toolkit.profiling.scenarios import Offline
 from toolkit.profiling.writing import check_writable, write_text
 
 
@@ -96,6 +99,36 @@ def test_a_comparison_takes_none_of_it(
 ) -> None:
     assert main(["profile", str(model), "--compare", "threads=1", option]) == 2
     assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--operators", "--chrome-trace=trace.json"])
+def test_several_sizes_take_none_of_it(
+    model: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", str(model), "--shape", "batch=1,2", option]) == 2
+    assert "--shape" in capsys.readouterr().err
+
+
+def test_the_instrumented_run_is_fed_the_files_that_were_given(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "x.npy"
+    np.save(file, np.ones((3, 16), np.float32))
+    trace = tmp_path / "trace.json"
+    arguments = ["profile", str(model), "--runs", "5", "-q", "--input", f"x={file}"]
+    assert main([*arguments, "--chrome-trace", str(trace)]) == 0
+    nodes = [e for e in json.loads(trace.read_text())["traceEvents"] if e.get("cat") == "MatMul"]
+    assert {json.dumps(e["args"]["output_type_shape"]) for e in nodes} == {'[{"float": [3, 4]}]'}
+
+
+def test_the_median_beside_a_recorded_run_is_of_single_runs(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = profile(model, scenario=Offline(sessions=1, batch=2), runs=5, warmup=1, processes=1)
+    assert plain_p50_ms(report) is None
+    report = profile(model, runs=5, warmup=1, processes=1)
+    assert report.latency is not None
+    assert plain_p50_ms(report) == report.latency.percentiles_ms[50]
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.builders import mlp as write_mlp
 from toolkit.errors import InputError
 from toolkit.profiling.counts import Tensor
 from toolkit.profiling.operators import Event, operator_times, own_times
+from toolkit.profiling.queries import Given
 from toolkit.profiling.recorded import RecordedRun, record_run
 from toolkit.profiling.specification import open_model
 
@@ -99,7 +100,9 @@ def mlp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded(mlp: Path) -> RecordedRun:
-    return record_run(open_model(mlp), sizes={"batch": 8}, runs=5, warmup=2, peaks=False)
+    return record_run(
+        open_model(mlp), given=Given(sizes={"batch": 8}), runs=5, warmup=2, peaks=False
+    )
 
 
 def test_a_real_run_is_recorded_by_the_graph_s_names(recorded: RecordedRun) -> None:

@@ -13,6 +13,7 @@ from tests.builders import mlp
 from toolkit.errors import InputError
 from toolkit.profiling.energy import GpuWatch, packages, read_uj, spent_joules
 from toolkit.profiling.memory import memory
+from toolkit.profiling.queries import Given
 from toolkit.profiling.recorded import target
 from toolkit.profiling.resources import Resources, measure_resources
 from toolkit.profiling.specification import open_model
@@ -26,7 +27,7 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     file = tmp_path_factory.mktemp("mlp") / "mlp.onnx"
     mlp(file)
     model = open_model(file, options=SessionOptions(threads=1))
-    asked = target(model, sizes={"batch": 4}, seed=0, runs=20, warmup=2)
+    asked = target(model, Given(sizes={"batch": 4}), runs=20, warmup=2)
     return measure_resources(asked, name="mlp.onnx")
 
 
@@ -58,9 +59,7 @@ def test_no_runs_cost_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mlp.onnx"
     mlp(file)
     with pytest.raises(InputError):
-        measure_resources(
-            target(open_model(file), sizes={}, seed=0, runs=0, warmup=0), name="mlp.onnx"
-        )
+        measure_resources(target(open_model(file), None, runs=0, warmup=0), name="mlp.onnx")
 
 
 def test_private_pages_are_the_unique_ones(tmp_path: Path) -> None:

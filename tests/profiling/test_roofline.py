@@ -10,6 +10,7 @@ from toolkit.profiling.counts import Tensor
 from toolkit.profiling.operators import NodeTime
 from toolkit.profiling.optimized import NodeFacts, packed_away, read_optimized
 from toolkit.profiling.peaks import MATMUL, MATMUL_INTEGER, Peaks, measure_peaks
+from toolkit.profiling.queries import Given
 from toolkit.profiling.recorded import record_run
 from toolkit.profiling.roofline import Roofline, roofline
 from toolkit.profiling.specification import open_model
@@ -168,7 +169,7 @@ def test_a_real_graph_is_counted_with_its_packed_weights(tmp_path: Path) -> None
     mlp(file)
     options = SessionOptions(threads=1)
     found = record_run(
-        open_model(file, options=options), sizes={"batch": 8}, runs=3, warmup=1
+        open_model(file, options=options), given=Given(sizes={"batch": 8}), runs=3, warmup=1
     ).roofline
     assert found is not None
     assert found.operations == 2 * 8 * 32 * 16 + 2 * 8 * 4 * 32

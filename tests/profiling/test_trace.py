@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.builders import mlp
+from toolkit.profiling.queries import Given
 from toolkit.profiling.recorded import RecordedRun, record_run
 from toolkit.profiling.specification import open_model
 from toolkit.profiling.trace import chrome_trace
@@ -14,7 +15,9 @@ from toolkit.profiling.trace import chrome_trace
 def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     file = tmp_path_factory.mktemp("mlp") / "mlp.onnx"
     mlp(file)
-    return record_run(open_model(file), sizes={"batch": 2}, runs=3, warmup=1, peaks=False)
+    return record_run(
+        open_model(file), given=Given(sizes={"batch": 2}), runs=3, warmup=1, peaks=False
+    )
 
 
 def test_every_event_has_what_viewers_need(run: RecordedRun) -> None:

@@ -12,7 +12,8 @@ from toolkit.cli.details_shown import show_operators, show_resources
 from toolkit.progress import Progress
 
 if TYPE_CHECKING:
-    from toolkit.profiling import LatencyReport
+    from toolkit.profiling import LatencyReport, ProfileReport
+    from toolkit.profiling.queries import Given
     from toolkit.profiling.recorded import RecordedRun
     from toolkit.profiling.resources import Resources
 
@@ -55,6 +56,11 @@ class Details:
     report: Path | None
     trace: Path | None
     force: bool
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether any of it was asked for."""
+        return bool(self.operators or self.resources or self.report or self.trace)
 
     def check(self, *, is_comparison: bool, is_tuning: bool) -> None:
         """Refuse what cannot be done before anything is measured.
@@ -100,23 +106,23 @@ class Details:
         weighed: Resources | None = None
         needs_recording = self.operators or self.report or self.trace
         needs_weighing = self.resources or self.report
-        sizes, seed = arguments["sizes"], arguments["seed"]
         if needs_recording or needs_weighing:
             from toolkit.profiling.specification import open_model
 
+            given = _given(arguments)
             model = open_model(source, variant=arguments["variant"], options=arguments["options"])
         if needs_recording:
             from toolkit.profiling.recorded import record_run
 
             progress("an instrumented run, in a fresh process")
             peaks = self.operators or self.report is not None
-            recorded = record_run(model, sizes=sizes, seed=seed, peaks=peaks)
+            recorded = record_run(model, given=given, peaks=peaks)
         if needs_weighing:
             from toolkit.profiling.recorded import target
             from toolkit.profiling.resources import RUNS, WARMUP, measure_resources
 
             progress("memory and CPU time, in a fresh process")
-            asked = target(model, sizes=sizes, seed=seed, runs=RUNS, warmup=WARMUP)
+            asked = target(model, given, runs=RUNS, warmup=WARMUP)
             weighed = measure_resources(asked, name=model.name)
         return Found(
             recorded=recorded,
@@ -146,12 +152,34 @@ class Details:
         if self.report is not None:
             from toolkit.profiling.html import render
 
-            page = render(document, histogram=() if latency is None else latency.histogram)
+            is_drawn = latency is not None and document["scenario"] != "offline"
+            page = render(document, histogram=latency.histogram if latency and is_drawn else ())
             self._say(self.report, write_text(self.report, page))
 
     @staticmethod
     def _say(file: Path, replaced: bool) -> None:
         output.say(f"  {'replaced' if replaced else 'wrote'} {file}")
+
+
+def plain_p50_ms(report: "ProfileReport") -> float | None:
+    """The median that may stand beside a recorded run: that of runs one after another."""
+    if report.latency is None or report.scenario != "single-stream":
+        return None
+    return report.latency.percentiles_ms[50]
+
+
+def _given(arguments: Mapping[str, Any]) -> "Given":
+    """What the profile is fed with, for the other processes."""
+    from toolkit.profiling.queries import Given
+
+    return Given(
+        data=str(arguments["data"]),
+        text_column=arguments["text_column"],
+        where=dict(arguments["where"]),
+        files={name: str(file) for name, file in arguments["inputs"].items()},
+        sizes=dict(arguments["sizes"]),
+        seed=arguments["seed"],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def profile(
         sessions=sessions,
         tokens=batch_tokens,
     ).document()
-    if len(points) > 1 and (asked.is_comparison or baseline or replay or html_report):
+    if len(points) > 1 and (asked.is_comparison or baseline or replay or more.is_asked):
         raise typer.BadParameter("several sizes are for plain profiles", param_hint="--shape")
     sizes = points[0]
     if asked.is_comparison:
@@ -143,10 +143,11 @@ def profile(
         report = profiling.profile(source, **arguments, progress=progress)
     except profiling.MeasuredError as stopped:
         profiled.show(stopped.report, as_json=json_output)
+        more.write(stopped.report.as_json(), latency=stopped.report.latency)
         raise
     beside = asked.beside(report.as_json())
     found = more.measure(source, arguments, progress=progress)
-    p50 = None if report.latency is None else report.latency.percentiles_ms[50]
+    p50 = details.plain_p50_ms(report)
     parts = {"baseline": beside.as_json()} if beside else {}
     parts |= found.as_json(plain_p50_ms=p50)
     profiled.show(report, as_json=json_output, more=parts)

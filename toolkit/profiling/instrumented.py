@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,9 +16,13 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.limits import default_threads
 from toolkit.profiling.peaks import Peaks
+from toolkit.profiling.queries import Given
 from toolkit.runtime.entries import THREADS_KEY, threads_of
 from toolkit.runtime.fresh import answer
-from toolkit.tensors import Array
+from toolkit.tensors import Feeds
+
+if TYPE_CHECKING:
+    from toolkit.runtime import Session
 
 SECONDS = 10.0
 """Recorded runs stop after this time, but not before `FEWEST_RUNS`."""
@@ -30,21 +34,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         model: The `.onnx` file.
+        package: The package that it belongs to; empty for a bare file.
         options: Fields of `SessionOptions`.
         config: The variant's session configuration.
-        reference: An .npz of real inputs; empty for random ones.
-        sizes: Sizes of symbolic dimensions.
-        seed: Seed of random feeds.
+        given: What the runs are fed with.
         warmup: Runs made and left out of every figure.
         runs: Runs that count, at most.
     """
 
     model: str
+    package: str
     options: dict[str, Any]
     config: dict[str, str]
-    reference: str
-    sizes: dict[str, int]
-    seed: int
+    given: Given
     warmup: int
     runs: int
 
@@ -125,7 +127,7 @@ def record(document: dict[str, Any]) -> dict[str, Any]:
     with phases("create session"):
         session = open_session(model, options, config=target.config, recording=folder / "recording")
     with phases("prepare inputs"):
-        feeds = target_feeds(target, session.inputs)
+        feeds = target_feeds(target, session)
     with phases("first run"):
         session.run(feeds)
     with phases("warm-up"):
@@ -175,15 +177,26 @@ def session_options(document: Mapping[str, Any]) -> Any:
     return SessionOptions(**{**document, "provider": Provider(document["provider"])})
 
 
-def target_feeds(target: Target, inputs: Any) -> dict[str, Array]:
-    """What the model is fed: the same as where its latency is measured."""
-    from toolkit.profiling.feeds import profile_feeds
+def target_feeds(target: Target, session: "Session") -> Feeds:
+    """What the model is fed: the first of what its latency is measured with, every time.
 
-    reference: dict[str, Array] | None = None
-    if target.reference:
-        with np.load(target.reference, allow_pickle=False) as arrays:
-            reference = {name: arrays[name] for name in arrays.files}
-    return profile_feeds(inputs, reference=reference, sizes=target.sizes, seed=target.seed)
+    One query over and over, so that the shapes of all runs are those that operations and bytes are
+    counted of.
+
+    Raises:
+        InputError: A size is missing, or data or files do not fit the model.
+    """
+    from toolkit.profiling.queries import prepare
+    from toolkit.profiling.scenarios import SingleStream
+
+    task = None
+    if target.package and target.given.data:
+        from toolkit.package import ModelPackage
+        from toolkit.tasks import open_task
+
+        package = ModelPackage.open(Path(target.package))
+        task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
+    return prepare(session.inputs, task, target.given, SingleStream()).feeds[0]
 
 
 def _peaks(threads: int, folder: Path) -> tuple[Peaks, Peaks]:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from toolkit.profiling.instrumented import Recording, Request, Target
 from toolkit.profiling.operators import Event, GroupTime, OperatorTimes, operator_times
 from toolkit.profiling.optimized import NodeFacts, read_optimized
 from toolkit.profiling.peaks import Peaks
+from toolkit.profiling.queries import Given
 from toolkit.profiling.roofline import NodeRoof, Roofline, roofline
 from toolkit.profiling.specification import Model, options_document
 from toolkit.runtime.fresh import call_fresh
@@ -84,8 +84,7 @@ class RecordedRun:
 def record_run(
     model: Model,
     *,
-    sizes: Mapping[str, int] | None = None,
-    seed: int = 0,
+    given: Given | None = None,
     runs: int = RUNS,
     warmup: int = WARMUP,
     peaks: bool = True,
@@ -94,8 +93,7 @@ def record_run(
 
     Args:
         model: What to run, see `specification.open_model`.
-        sizes: Sizes by dimension name, or by `input:axis`.
-        seed: Seed of random feeds.
+        given: What to feed it with; the package's reference inputs or random ones if not given.
         runs: Runs that count, at most; fewer where they take more than ten seconds.
         warmup: Runs before them, after the first one.
         peaks: Measure the machine's peaks too, about three seconds, for the roofline.
@@ -108,7 +106,7 @@ def record_run(
         raise InputError(f"{runs} runs show nothing", expected="one run or more")
     with tempfile.TemporaryDirectory(prefix="toolkit-recording-") as folder:
         request = Request(
-            target=target(model, sizes=sizes, seed=seed, runs=runs, warmup=warmup),
+            target=target(model, given, runs=runs, warmup=warmup),
             folder=folder,
             peaks=peaks,
         )
@@ -127,17 +125,15 @@ def record_run(
     return RecordedRun(times=times, roofline=roof, recording=recording, events=tuple(events))
 
 
-def target(
-    model: Model, *, sizes: Mapping[str, int] | None, seed: int, runs: int, warmup: int
-) -> Target:
-    """A model as a request to a fresh process."""
+def target(model: Model, given: Given | None, *, runs: int, warmup: int) -> Target:
+    """A model as a request to a fresh process, which is fed its own reference if nothing else."""
+    given = given or Given()
     return Target(
         model=str(model.file),
+        package=str(model.package or ""),
         options=options_document(model.options),
         config=dict(model.config),
-        reference=str(model.reference or ""),
-        sizes=dict(sizes or {}),
-        seed=seed,
+        given=msgspec.structs.replace(given, reference=str(model.reference or "")),
         warmup=warmup,
         runs=runs,
     )

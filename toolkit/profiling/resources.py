@@ -89,7 +89,7 @@ def weigh(document: Mapping[str, Any]) -> dict[str, Any]:
     empty = memory()
     session = open_session(model, options, config=target.config)
     loaded = memory()
-    feeds = target_feeds(target, session.inputs)
+    feeds = target_feeds(target, session)
     for _ in range(target.warmup + 1):
         session.run(feeds)
     counters, no_energy = packages()
