@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from toolkit.profiling import charts
 from toolkit.profiling.charts import Interval
-from toolkit.profiling.drawing import number, ticks
+from toolkit.profiling.drawing import number, shortened, ticks
 from toolkit.profiling.html import render
 from toolkit.profiling.markup import element, join
 
@@ -50,8 +50,27 @@ def node(name: str, share: float, **more: Any) -> dict[str, Any]:
     }
 
 
+def comparison(name: str = "tiny.ortpackage") -> dict[str, Any]:
+    """What `--compare --json` prints."""
+    return {
+        "scenario": "comparison",
+        "subject": name,
+        "latency_ms": {"p50": 1.25},
+        "comparisons": [
+            {
+                "beside": f"other {name}",
+                "verdict": "faster",
+                "ratio": 0.8,
+                "interval_95": [0.75, None],
+                "sentence": f"{name} is faster",
+            }
+        ],
+        "environment": {"model": name},
+    }
+
+
 def document(name: str = "tiny.ortpackage") -> dict[str, Any]:
-    """What `--json` prints, with every part."""
+    """What `--json` prints, with every part of a profile."""
     peaks = {
         "threads": 2,
         "float32_gops": 100.0,
@@ -83,16 +102,6 @@ def document(name: str = "tiny.ortpackage") -> dict[str, Any]:
         "peak_rss_mb": 70.0,
         "provider": "cpu",
         "placement": {"CPUExecutionProvider": 3},
-        "subject": name,
-        "comparisons": [
-            {
-                "beside": f"other {name}",
-                "verdict": "faster",
-                "ratio": 0.8,
-                "interval_95": [0.75, None],
-                "sentence": f"{name} is faster",
-            }
-        ],
         "operators": {
             "instrumented": {
                 "runs": 30,
@@ -201,19 +210,35 @@ def test_the_page_holds_no_script_and_no_address() -> None:
 def test_every_part_is_shown() -> None:
     text = seen(full_page()).text
     for expected in (
-        *("Latency", "Comparison", "Operators", "Roofline", "Placement", "Resources"),
-        *("Environment", "Settings", "Fast CPU 3000", "avx2, avx512f", "needs 368 runs"),
+        *("Latency", "Operators", "Roofline", "Placement", "Resources"),
+        *(
+            "Environment",
+            "Settings",
+            "Fast CPU 3000",
+            "avx2, avx512f",
+            "its interval needs 368 runs",
+        ),
         *("1.250 ms", "Its time is not latency", "no counter here", "no GPU here", "moves no data"),
     ):
         assert expected in text
 
 
-def test_names_from_a_model_are_escaped_everywhere() -> None:
-    page = full_page(EVIL)
+def test_a_comparison_is_a_forest_plot_and_sentences() -> None:
+    page = render(comparison())
+    text = seen(page).text
+    assert "tiny.ortpackage is faster" in text
+    assert "1.250 ms" in text
+    assert "estimate faster" in page
+    assert "Latency over time" not in page
+
+
+@pytest.mark.parametrize("made", [document, comparison])
+def test_names_from_a_model_are_escaped_everywhere(made: Callable[[str], dict[str, Any]]) -> None:
+    page = render(made(EVIL), histogram=HISTOGRAM)
     found = seen(page)
     assert "<script" not in page
     assert "script" not in found.tags
-    assert found.text.count(EVIL) >= 4
+    assert found.text.count(EVIL) >= 3
 
 
 def test_a_part_that_is_missing_is_left_out() -> None:
@@ -255,6 +280,11 @@ def test_attributes_and_texts_are_escaped() -> None:
 )
 def test_numbers_keep_four_digits(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_long_name_keeps_both_ends() -> None:
+    assert shortened("package@fp32,threads=1", 9) == "pack…ds=1"
+    assert shortened("short", 9) == "short"
 
 
 def test_ticks_are_round_and_within() -> None:

@@ -168,7 +168,7 @@ def forest(rows: Sequence[Interval]) -> Markup:
         end = high if row.high is None else row.high
         told = f"{row.value:.3f} ({row.low:.3f} to {'?' if row.high is None else f'{end:.3f}'})"
         body += [
-            text_at(shortened(row.name, 28), left - 8, y + 4, "end"),
+            text_at(shortened(row.name, 25), left - 8, y + 4, "end"),
             line(x(row.low), y, x(end), y, f"interval {row.kind}"),
             line(x(row.low), y - 5, x(row.low), y + 5, f"interval {row.kind}"),
             None
@@ -201,7 +201,7 @@ def shares(rows: Sequence[tuple[str, float, str]]) -> Markup:
     for position, (name, share, text) in enumerate(rows):
         y = TOP + ROW * position
         body += [
-            text_at(shortened(name, 28), left - 8, y + ROW / 2 + 2, "end"),
+            text_at(shortened(name, 25), left - 8, y + ROW / 2 + 2, "end"),
             element(
                 "rect",
                 element("title", f"{name}: {text}"),

@@ -116,5 +116,8 @@ def text_at(text: str, x: float, y: float, anchor: str, kind: str = "") -> Marku
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of so many letters at most."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text of so many letters at most, its middle left out: names differ at their ends."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[: most - 1 - half]}…{text[-half:]}"

@@ -68,11 +68,12 @@ def _head(document: Document, title: str) -> Markup:
     )
     latency: Document = document.get("latency_ms", {})
     intervals: Document = document.get("interval_95", {})
+    needs: Document = document.get("interval_needs_samples", {})
     tiles: list[Content] = [
         _tile(
             f"{number(latency[name])} ms",
             name,
-            _interval(intervals.get(name), "ms") or "no interval from so few runs",
+            _interval(intervals.get(name), "ms") or _needs(needs.get(name)),
         )
         for name in ("p50", "p99")
         if name in latency
@@ -115,7 +116,7 @@ def _tile(value: str, name: str, below: str) -> Markup:
 def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) -> Markup | None:
     latency: Document = document.get("latency_ms", {})
     findings = document.get("findings", ())
-    if not latency and not findings:
+    if "comparisons" in document or not (latency or findings):  # told beside the other ones
         return None
     intervals: Document = document.get("interval_95", {})
     needs: Document = document.get("interval_needs_samples", {})
@@ -202,4 +203,4 @@ def _interval(interval: Sequence[float] | None, unit: str) -> str:
 
 
 def _needs(runs: int | None) -> str:
-    return "" if runs is None else f"needs {runs} runs"
+    return "" if runs is None else f"its interval needs {runs} runs"
