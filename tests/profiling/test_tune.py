@@ -9,14 +9,15 @@ import pytest
 from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit import load
 from toolkit.cli.main import main
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitWarning
 from toolkit.package import ModelPackage
 from toolkit.package import tuned as tuned_options
 from toolkit.profiling.comparison_report import Agreement, Beside
 from toolkit.profiling.offline_tuning import offline_splits
 from toolkit.profiling.sequential import RatioInterval
 from toolkit.profiling.specification import Model
-from toolkit.profiling.tune import TuneReport, single_settings, tune
+from toolkit.profiling.tune import _warn_if_busy, single_settings, tune
+from toolkit.profiling.tuning_report import TuneReport
 from toolkit.tensors import TensorSpec
 
 SPIN = "session.intra_op.allow_spinning"
@@ -48,6 +49,8 @@ class Bench:
                 speed *= self.speeds.get("spinning_off", 1.0)
             if other.config.get(THREADS) == "1":
                 speed *= self.speeds.get("one_thread", 1.0)
+            if other.config.get(SPIN) == "0" and other.config.get(THREADS) == "1":
+                speed = self.speeds.get("both", speed)
         return Beside(
             name=other.name,
             interval=RatioInterval(ratio=speed, low=speed * 0.97, high=speed * 1.03),
@@ -91,6 +94,19 @@ def test_settings_that_are_faster_are_joined_and_confirmed_together(package: Mod
     assert report.chosen == {"threads": "1", "spinning": "off"}
     assert report.session_options == {THREADS: "1", SPIN: "0"}
     assert ["1", "1,off"] in bench.calls
+
+
+def test_a_setting_that_adds_nothing_is_left_out(package: ModelPackage) -> None:
+    assert tuned(package, Bench(spinning_off=1.3, one_thread=1.1, both=1.31)).chosen == {
+        "spinning": "off"
+    }
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    with pytest.warns(ToolkitWarning, match=r"other work wants 99\.0"):
+        _warn_if_busy(99.0)
+    _warn_if_busy(0.0)
+    _warn_if_busy(None)
 
 
 def test_no_gain_leaves_the_package_untouched(package: ModelPackage) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolkit.profiling.baseline import BesideBaseline
     from toolkit.profiling.comparison_report import ComparisonReport
     from toolkit.profiling.stored import Stored
-    from toolkit.profiling.tune import TuneReport
+    from toolkit.profiling.tuning_report import TuneReport
     from toolkit.runtime import SessionOptions
 
 CompareOption = Annotated[

@@ -6,15 +6,15 @@ noisy screenings looks better than it is. J. P. A. Ioannidis, "Why most discover
 are inflated", Epidemiology 19, 2008.
 """
 
+import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from toolkit import __version__
-from toolkit.errors import InputError
-from toolkit.limits import default_threads
+from toolkit.errors import InputError, ToolkitWarning
+from toolkit.limits import default_threads, usable_cores
 from toolkit.machine import installed_versions
 from toolkit.package import ModelPackage
 from toolkit.package.tuned import machine_class, untuned
@@ -23,6 +23,7 @@ from toolkit.profiling.compare import check_budget, compare_models
 from toolkit.profiling.comparison_report import Beside
 from toolkit.profiling.offline_tuning import Split, offline_splits
 from toolkit.profiling.specification import Model, open_model, with_settings
+from toolkit.profiling.tuning_report import Settings, Tried, TuneReport
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
 
@@ -33,78 +34,11 @@ SCREENING_GROUP = 3
 PROMISING = 1.01
 """Times as fast as the defaults, as screened; less is not worth a second look."""
 
-Settings = Mapping[str, str]
+BUSY_SHARE = 0.25
+"""Load average, as a share of the cores, from which tuning warns."""
+
 Measure = Callable[[Model, Sequence[Model], float], Sequence[Beside]]
 """Compares a model with others within some seconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tried:
-    """One candidate beside the defaults.
-
-    Attributes:
-        settings: What differs from the defaults, as `--compare` takes it; for a split, its words.
-        speed: Latency of the defaults over that of the candidate.
-        interval_95: Its interval.
-        stage: "screening" or "confirmation".
-        agrees: Whether it gives the same answers.
-    """
-
-    settings: Settings
-    speed: float
-    interval_95: tuple[float, float]
-    stage: str
-    agrees: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneReport:
-    """What tuning found.
-
-    Attributes:
-        package: The package's name.
-        variant: The variant.
-        chosen: The settings that were written; empty where none was faster for certain.
-        speed: Latency of the defaults over theirs, as confirmed; None where nothing was written.
-        interval_95: Its interval.
-        session_options: What was written into the variant.
-        batch: Samples a run for the highest throughput, of those tried; None where none was faster
-            than the toolkit's own for certain.
-        sessions: Sessions beside each other for the same.
-        session_threads: Intra-op threads of each of them.
-        tried: Everything that was measured.
-        machine: The class of machine that it holds for.
-        date: UTC, ISO 8601.
-    """
-
-    package: str
-    variant: str
-    chosen: Settings
-    speed: float | None
-    interval_95: tuple[float, float] | None
-    session_options: Settings
-    batch: int | None
-    sessions: int | None
-    session_threads: int | None
-    tried: Sequence[Tried]
-    machine: Mapping[str, Any]
-    date: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {"scenario": "tuning", **asdict(self), "toolkit": __version__}
-
-    @property
-    def sentence(self) -> str:
-        """What was found, in words."""
-        if self.interval_95 is None:
-            return f"cannot tell any session option from the defaults of {self.variant}"
-        low, high = self.interval_95
-        shown = ",".join(f"{key}={value}" for key, value in self.chosen.items())
-        return (
-            f"{shown} is faster: the defaults take {self.speed:.3f} times as long "
-            f"(95 % interval {low:.3f} to {high:.3f}); written into {self.variant}"
-        )
 
 
 def tune(
@@ -153,7 +87,9 @@ def tune(
     options = replace(options or SessionOptions(), threads=0)
     opened = open_model(path, variant=chosen.name, options=options)
     defaults = replace(opened, config=asked, name=f"{opened.name}, defaults")
+    load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
     if measure is None:
+        _warn_if_busy(load_average)
 
         def measure(model: Model, others: Sequence[Model], seconds: float) -> Sequence[Beside]:
             found = compare_models(
@@ -193,9 +129,24 @@ def tune(
             chosen.name,
             session_options=session_options,
             machine=machine,
-            evidence={**evidence, "versions": installed_versions()},
+            evidence={
+                **evidence,
+                "versions": installed_versions(),
+                "load_average_1min": load_average,
+            },
         )
     return report
+
+
+def _warn_if_busy(load_average: float | None) -> None:
+    """Other work makes fewer threads and no spinning look better than they are without it."""
+    if load_average is not None and load_average > BUSY_SHARE * usable_cores():
+        warnings.warn(
+            f"other work wants {load_average:.1f} of {usable_cores()} cores: what is found now "
+            "holds for a busy machine",
+            ToolkitWarning,
+            stacklevel=3,
+        )
 
 
 def single_settings(threads: int) -> list[Settings]:
@@ -254,8 +205,13 @@ class _Search:
             finalists.append(joined)
         models = [with_settings(self._defaults, settings) for settings in finalists]
         confirmed = self._beside(finalists, models, self._budget_s * 0.3, stage="confirmation")
-        faster = [f for f in confirmed if f.tried.interval_95[0] > 1 and f.tried.agrees]
-        return max(faster, key=lambda found: found.tried.speed, default=None)
+        chosen: _Found | None = None
+        for found in confirmed:  # the one with fewer settings first, which stays if as good
+            is_faster = found.tried.interval_95[0] > 1 and found.tried.agrees
+            least = 0.0 if chosen is None else chosen.tried.speed * PROMISING
+            if is_faster and found.tried.speed > least:
+                chosen = found
+        return chosen
 
     def best_split(self, splits: Sequence[Split]) -> Split | None:
         """The split of offline work that is faster than the toolkit's own for certain, if any."""
