@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measures import Settings, help_text, python_call, whole_process
+from benchmarks.overhead import overhead
 from benchmarks.packages import sentiment_lstm
 from benchmarks.pairs import Ratio
 from toolkit.machine import this_machine
@@ -35,7 +36,7 @@ def main() -> None:
     settings = Settings(processes=asked.processes, calls=asked.calls)
     with tempfile.TemporaryDirectory() as folder:
         packages = asked.packages or [sentiment_lstm(Path(folder))]
-        rows = [_help_row(settings)]
+        rows = [_help_row(settings), *_overhead_rows()]
         for path in packages:
             rows += _package_rows(ModelPackage.open(path), settings)
     text = _document(rows)
@@ -54,6 +55,24 @@ def _help_row(settings: Settings) -> Row:
         "0.25 s",
         verdict,
     )
+
+
+def _overhead_rows() -> list[Row]:
+    found, added_us = overhead()
+    verdict = "yes" if added_us <= 20 else "NO"
+    title = "`toolkit profile`'s timed loop over one session, beside a bare one"
+    added = f"{found.reference_ms + added_us / 1e3:.3g}"
+    return [
+        _row(f"{title}: median", found, 1.01),
+        (
+            f"{title}: a call",
+            f"{found.reference_ms:.3g}",
+            added,
+            f"+{added_us:.1f} us",
+            "+20 us",
+            verdict,
+        ),
+    ]
 
 
 def _package_rows(package: ModelPackage, settings: Settings) -> list[Row]:

@@ -15,6 +15,7 @@ from toolkit.package import ModelPackage
 from toolkit.profiling import profile
 from toolkit.profiling.report import RateMissedError, TooFewRunsError
 from toolkit.profiling.scenarios import MultiStream, Offline, Server, scenario_of
+from toolkit.runtime.fresh import call_fresh
 
 KEYS = {
     *("scenario", "samples", "latency_ms", "interval_95", "throughput_per_s"),
@@ -84,6 +85,20 @@ def test_a_bound_that_is_missed_is_an_error_that_holds_the_report() -> None:
     with pytest.raises(RateMissedError, match="p99") as caught:
         profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=200, processes=1)
     assert caught.value.report.rate_per_s == 1000
+
+
+def test_a_found_rate_that_does_not_hold_afterwards_is_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slower_later(module: str, request: dict[str, Any], *, doing: str) -> dict[str, Any]:
+        fixed = {"name": "server", "rate_per_s": 2000.0}
+        answer = call_fresh(module, {**request, "scenario": fixed}, doing=doing)
+        return {**answer, "busy_share": 1.4}
+
+    monkeypatch.setattr("toolkit.profiling.step.call_fresh", slower_later)
+    server = Server(latency_bound_ms=50)
+    with pytest.raises(RateMissedError, match="not afterwards"):
+        profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=100, warmup=2, processes=1)
 
 
 def test_real_data_feeds_the_runs(package: ModelPackage, tmp_path: Path) -> None:
@@ -221,8 +236,6 @@ def test_a_percentile_that_the_budget_cannot_carry_says_what_is_needed(
 
 
 def test_runs_that_carry_too_little_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolkit.runtime.fresh import call_fresh
-
     def dependent(module: str, request: dict[str, Any], *, doing: str) -> dict[str, Any]:
         times = [1_000_000] * 200 + [3_000_000] * 200 + [1_000_000] * 200
         answer = call_fresh(module, request, doing=doing)

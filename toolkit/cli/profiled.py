@@ -43,7 +43,7 @@ def show(
         ("warm-up", _warmup(report)),
         *(("note", finding) for finding in report.findings),
         ("peak memory", f"{peak} of the measuring process"),
-        ("inputs", f"{shapes} ({where.inputs}, seed {report.settings.seed})"),
+        ("inputs", f"{shapes} ({_inputs(report)}, seed {report.settings.seed})"),
         ("provider", f"{report.provider}: {placed or 'placement unknown'}"),
         (
             "threads",
@@ -114,6 +114,12 @@ def _throughput(report: "ProfileReport", rate: float) -> str:
     interval = report.throughput_interval
     told = f", 95 % interval {interval[0]:.1f} to {interval[1]:.1f}" if interval else ""
     return f"{rate:.1f} samples/s{told}"
+
+
+def _inputs(report: "ProfileReport") -> str:
+    if report.environment.inputs != "data":
+        return report.environment.inputs
+    return f"the first of {report.settings.data}; others are as long as they are"
 
 
 def _pass(report: "ProfileReport") -> str:

@@ -1,0 +1,105 @@
+"""`python -m benchmarks.overhead`: what the profiler adds to the calls that it times.
+
+One session of a model of about a millisecond, and two loops over it by turns, in blocks: a bare one
+that any reader would write around onnxruntime, and the profiler's own. Two figures: the profiler's
+median over the bare loop's, block by block, and the time that a call costs more from start to end
+of a block.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.pairs import Ratio
+from toolkit.machine import this_machine
+from toolkit.profiling.loop import Recording, record
+from toolkit.profiling.scenarios import Effort
+from toolkit.profiling.statistics import interval_ranks
+from toolkit.runtime import Session, SessionOptions, open_session
+
+BLOCKS = 200
+CALLS = 50
+WIDTH = 512
+
+
+def write_model(file: Path, *, layers: int) -> None:
+    """Write a chain of matrix products, float32[batch, 512] to the same."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+    for i in range(layers):
+        nodes.append(helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]))
+        weight = rng.standard_normal((WIDTH, WIDTH)).astype(np.float32) / np.float32(WIDTH)
+        weights.append(numpy_helper.from_array(weight, f"w{i}"))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH])
+        for name in ("x0", f"x{layers}")
+    ]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], weights)
+    opsets = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=opsets), file)
+
+
+def bare(session: Session, feeds: dict[str, np.ndarray]) -> list[int]:
+    """Durations of the calls of a block, timed as one would by hand."""
+    raw, names = session._raw, [spec.name for spec in session.outputs]  # noqa: SLF001 - the same
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter_ns()
+        raw.run(names, feeds)
+        times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def profiled(session: Session, feeds: dict[str, np.ndarray]) -> list[int]:
+    """Durations of the calls of a block, timed by the profiler."""
+    recording = Recording()
+    record(session.run, [feeds], Effort(runs=CALLS), recording)
+    return recording.times_ns
+
+
+def overhead() -> tuple[Ratio, float]:
+    """The profiler's median beside the bare loop's, and microseconds that a call costs more."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "chain.onnx"
+        write_model(file, layers=24)
+        session = open_session(file, SessionOptions(threads=1))
+        feeds = {"x0": np.ones((1, WIDTH), np.float32)}
+        for call in (bare, profiled) * 3:
+            call(session, feeds)
+        medians, totals = np.empty((BLOCKS, 2)), np.empty((BLOCKS, 2))
+        for block in range(BLOCKS):
+            order = [(0, bare), (1, profiled)]
+            for column, call in order if block % 2 else reversed(order):
+                began = time.perf_counter_ns()
+                times = call(session, feeds)
+                totals[block, column] = (time.perf_counter_ns() - began) / CALLS
+                medians[block, column] = np.median(times) / 1e6
+    ratios = np.sort(medians[:, 1] / medians[:, 0])
+    ranks = interval_ranks(BLOCKS, 50)
+    assert ranks is not None
+    found = Ratio(
+        reference_ms=float(np.median(medians[:, 0])),
+        candidate_ms=float(np.median(medians[:, 1])),
+        ratio=float(np.median(ratios)),
+        interval_95=(float(ratios[ranks[0] - 1]), float(ratios[ranks[1] - 1])),
+        pairs=BLOCKS,
+    )
+    return found, float(np.median(totals[:, 1] - totals[:, 0])) / 1e3
+
+
+def main() -> None:
+    """Measure and print."""
+    found, added_us = overhead()
+    low, high = found.interval_95
+    print(f"median of a call, bare: {found.reference_ms:.4f} ms")
+    print(f"the profiler's over it: {found.ratio:.4f} ({low:.4f} to {high:.4f}); at most 1.01")
+    print(f"a call costs {added_us:.2f} us more from block to block; at most 20")
+    print(this_machine().as_line())
+
+
+if __name__ == "__main__":
+    main()
