@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.tasks.specification import TextSpec
@@ -27,38 +27,42 @@ class TextEncoder:
     def __init__(self, file: Path, specification: TextSpec, inputs: Sequence[TensorSpec]) -> None:
         self._specification = specification
         self._tokenizer = open_tokenizer(file, specification)
-        self._dtypes = {spec.name: np.dtype(spec.dtype) for spec in inputs}
-        unknown = [name for name in self._dtypes if name not in _FIELDS]
+        unknown = [spec.name for spec in inputs if spec.name not in _FIELDS]
         if unknown:
             raise InputError(
                 f"the graph takes {unknown[0]!r}, which a tokenizer does not make",
                 expected=f"inputs among {', '.join(_FIELDS)}",
                 fix="toolkit infer MODEL --input NAME=FILE.npy",
             )
+        self._fields = [(spec.name, _FIELDS[spec.name], np.dtype(spec.dtype)) for spec in inputs]
 
     def __call__(self, items: Sequence[object], numbers: Sequence[int]) -> dict[str, Array]:
         """int64[batch, sequence] an input, padded on the right to the longest text."""
-        texts = [_checked(item, number) for item, number in zip(items, numbers, strict=True)]
-        encodings = self._tokenizer.encode_batch_fast(texts)
+        for position, item in enumerate(items):
+            # The rest of what can be wrong, tokenizers finds faster than a look beforehand.
+            if not isinstance(item, str) or not item or item.isspace():
+                raise _refusal(item, numbers[position])
+        try:
+            encodings = self._tokenizer.encode_batch_fast(items)
+        except TypeError as error:
+            raise _half_a_character(items, numbers) from error
         for position, encoding in enumerate(encodings):
             if encoding.overflowing:
-                self._warn_truncated(numbers[position], len(texts[position]))
-            if not any(encoding.attention_mask[:1]):  # padding from the first token on
+                self._warn_truncated(numbers[position], len(str(items[position])))
+            if encoding.attention_mask[:1] != _REAL:  # padding from the first token on
                 _warn_unknown(numbers[position])
-        feeds = {
-            name: np.array([_FIELDS[name](encoding) for encoding in encodings], dtype)
-            for name, dtype in self._dtypes.items()
-        }
-        if not encodings[0].ids:  # padding gives all of a batch one length
+        if len(encodings[0]) == 0:  # padding gives all of a batch one length
             return self._without_tokens(len(encodings))
-        return feeds
+        return {
+            name: np.array([getattr(encoding, field) for encoding in encodings], dtype)
+            for name, field, dtype in self._fields
+        }
 
     def _without_tokens(self, batch: int) -> dict[str, Array]:
         """One token of padding a text: no graph takes a sequence of length 0."""
         fill = {"input_ids": self._specification.pad_id}
         return {
-            name: np.full((batch, 1), fill.get(name, 0), dtype)
-            for name, dtype in self._dtypes.items()
+            name: np.full((batch, 1), fill.get(name, 0), dtype) for name, _, dtype in self._fields
         }
 
     def _warn_truncated(self, number: int, characters: int) -> None:
@@ -78,19 +82,10 @@ def _warn_unknown(number: int) -> None:
     )
 
 
-def _ids(encoding: Encoding) -> list[int]:
-    return encoding.ids
+_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+"""What a graph calls its inputs, and tokenizers its own."""
 
-
-def _mask(encoding: Encoding) -> list[int]:
-    return encoding.attention_mask
-
-
-def _types(encoding: Encoding) -> list[int]:
-    return encoding.type_ids
-
-
-_FIELDS = {"input_ids": _ids, "attention_mask": _mask, "token_type_ids": _types}
+_REAL = [1]
 
 
 def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
@@ -113,18 +108,21 @@ def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
     return tokenizer
 
 
-def _checked(item: object, number: int) -> str:
+def _refusal(item: object, number: int) -> InputError:
     if not isinstance(item, str):
-        raise InputError(f"text {number} is {item!r}", expected="a string")
-    if not item or item.isspace():
-        raise InputError(
-            f"text {number} is empty", expected="at least one character that is no space"
-        )
-    try:
-        item.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"text {number} holds half a character (a lone surrogate) at position {error.start}",
-            expected="valid Unicode, which UTF-8 can hold",
-        ) from error
-    return item
+        return InputError(f"text {number} is {item!r}", expected="a string")
+    return InputError(f"text {number} is empty", expected="at least one character that is no space")
+
+
+def _half_a_character(items: Sequence[object], numbers: Sequence[int]) -> InputError:
+    """Which text is not Unicode: the one thing that tokenizers refuses in a string."""
+    for item, number in zip(items, numbers, strict=True):
+        try:
+            str(item).encode()
+        except UnicodeEncodeError as error:
+            return InputError(
+                f"text {number} holds half a character (a lone surrogate, which a broken byte "
+                f"becomes) at position {error.start}",
+                expected="valid Unicode, which UTF-8 can hold",
+            )
+    raise AssertionError("tokenizers refused texts that are all valid")
