@@ -63,15 +63,6 @@ ThreadsOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Seed of everything drawn at random.")
 ]
-ShapeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--shape",
-        help="Sizes of symbolic dimensions, such as batch=8,sequence=128; may be repeated.",
-        metavar="NAME=SIZE,...",
-        show_default=False,
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 OutputOption = Annotated[
     Path | None,
@@ -143,23 +134,6 @@ def pairs(
         if found.setdefault(key, value) != value:
             raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
     return found
-
-
-def shape_sizes(typed: Sequence[str] | None) -> dict[str, int]:
-    """Sizes of symbolic dimensions from `--shape` texts such as `batch=8,sequence=128`.
-
-    Raises:
-        typer.BadParameter: A size is no positive whole number, or a name stands twice.
-    """
-    parts = [part for text in typed or () for part in text.split(",") if part.strip()]
-    sizes: dict[str, int] = {}
-    for name, value in pairs(parts, option="--shape").items():
-        if not value.isdecimal() or int(value) < 1:
-            raise typer.BadParameter(
-                f"{name}={value}: a size is a positive whole number", param_hint="--shape"
-            )
-        sizes[name] = int(value)
-    return sizes
 
 
 def sample_options(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from toolkit.errors import InputError
 from toolkit.npz import write_npz
 from toolkit.tensors import Array
 
@@ -29,4 +30,7 @@ def _plain(value: object) -> object:
     """Numpy arrays and scalars as lists and numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise NotImplementedError(f"an item holds {type(value).__name__}")
+    raise InputError(
+        f"an item holds {type(value).__name__}, which JSON cannot",
+        expected="texts, rows of numbers and texts, or arrays",
+    )
