@@ -64,14 +64,15 @@ class Task:
 
     def decode(self, outputs: Mapping[str, Array]) -> list[Result]:
         """One result an item, in order; a single one with all tensors for the task "tensors"."""
-        if self.specification.name == "tensors":
+        kind = self.specification.name
+        if kind == "tensors":
             return [{"outputs": {name: _tensor_result(value) for name, value in outputs.items()}}]
         answer = outputs[self.specification.output]
-        if self.specification.name == "tabular-regression":
+        if kind == "tabular-regression":
             values = np.exp(answer) if self.specification.value_transform == "exp" else answer
             return [{"value": value} for value in values.reshape(len(values)).tolist()]
         if answer.size <= FEW:
-            rows = answer.reshape(len(answer), -1).tolist()
+            rows = (answer if answer.ndim == 2 else answer.reshape(len(answer), -1)).tolist()
             return [self._classification(self._probabilities_of_one(row)) for row in rows]
         return [self._classification(row) for row in self.probabilities(answer).tolist()]
 
