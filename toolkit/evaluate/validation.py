@@ -16,6 +16,7 @@ from toolkit.evaluate.parity import Parity, compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import answer_all, score
 from toolkit.inference import Model, load, load_variant
+from toolkit.npz import read_npz
 from toolkit.package import ModelPackage, Variant
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
@@ -129,8 +130,7 @@ def _reference(package: ModelPackage, name: str) -> dict[str, Array]:
     folder = package.asset("reference")
     if folder is None or not (folder / name).is_file():
         raise InputError(f"{package.path} has no reference {name}", fix="export the package again")
-    with np.load(folder / name, allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in arrays.files}
+    return read_npz(folder / name)
 
 
 def _checks_of_variant(

@@ -10,10 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from toolkit.errors import InputError
 from toolkit.machine import this_machine
+from toolkit.npz import read_npz
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.comparison_report import Beside, ComparisonReport, agreement, sentence
 from toolkit.profiling.processes import Contender, Rounds, usable_cores
@@ -218,7 +217,7 @@ class Measured:
             pairs=sum(len(times) for times in judged.rounds),
             seconds=judged.seconds,
             facts=rounds.facts,
-            outputs=[_outputs(folder / f"{i}.npz") for i in range(len(contenders))],
+            outputs=[read_npz(folder / f"{i}.npz") for i in range(len(contenders))],
             load_average=load_average,
         )
 
@@ -256,8 +255,3 @@ def numbered(contenders: Sequence[Contender]) -> list[Contender]:
             )
         )
     return found
-
-
-def _outputs(file: Path) -> dict[str, Array]:
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.npz import read_npz
 from toolkit.profiling.feeds import profile_feeds, samples_per_run
 from toolkit.profiling.scenarios import MultiStream, Offline, Scenario
 from toolkit.tasks import Item, Task
@@ -172,8 +173,4 @@ def _of_files(specs: Sequence[TensorSpec], files: Mapping[str, str]) -> dict[str
 
 
 def _read(file: str) -> Feeds | None:
-    if not file:
-        return None
-    with np.load(file, allow_pickle=False) as arrays:
-        loaded: dict[str, Array] = {name: arrays[name] for name in arrays.files}
-    return loaded
+    return read_npz(Path(file)) if file else None

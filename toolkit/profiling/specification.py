@@ -109,7 +109,7 @@ def open_model(
             raise InputError(
                 f"{source} is a bare model: it has no variant {variant!r}",
                 expected="a model package",
-                fix="leave the variant out",
+                fix="leave --variant out",
             )
         if not source.is_file():
             raise InputError(f"the model {source} does not exist", expected="an .onnx file")

@@ -13,7 +13,6 @@ import msgspec
 from toolkit import __version__
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.machine import this_machine
-from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.child import Answer, Request
 from toolkit.profiling.curve import curve
@@ -26,6 +25,7 @@ from toolkit.profiling.report import (
     Settings,
 )
 from toolkit.profiling.scenarios import Effort, Scenario, SingleStream, check
+from toolkit.profiling.specification import open_model
 from toolkit.profiling.statistics import PERCENTILES, summarize
 from toolkit.profiling.verdict import check_result
 from toolkit.progress import Progress, silent
@@ -110,16 +110,16 @@ def profile(
     if processes < 1:
         raise InputError(f"{processes} processes measure nothing", expected="one or more")
     options = options or SessionOptions()
-    name, model, variant_name, config, reference = _opened(Path(source), variant)
-    is_package = Path(source).suffix != ".onnx"
+    opened = open_model(Path(source), variant=variant, options=options)
+    name, model = Path(source).name, opened.file
     given = {**asdict(options), "provider": str(options.provider)}
     request = Request(
         model=str(model),
-        package=str(source) if is_package else "",
+        package="" if opened.package is None else str(opened.package),
         options={**given, "provider_options": dict(options.provider_options)},
-        config=config,
+        config=dict(opened.config),
         given=Given(
-            reference=str(reference or ""),
+            reference=str(opened.reference or ""),
             data=data,
             text_column=text_column,
             where=dict(where or {}),
@@ -168,7 +168,7 @@ def profile(
         ),
         environment=Environment(
             model=name,
-            variant=variant_name,
+            variant=opened.variant,
             sha256=file_sha256(model),
             shapes=measured.shapes,
             inputs=measured.inputs,
@@ -197,27 +197,6 @@ def _title(scenario: Scenario) -> Any:
 def _percentiles(title: str, effort: Effort) -> tuple[float, ...]:
     # Passes are few: their median is what throughput is said of.
     return (50.0,) if title == "offline" else effort.percentiles
-
-
-def _opened(path: Path, variant: str | None) -> tuple[str, Path, str, dict[str, str], Path | None]:
-    """Name, model file, variant, session configuration and reference inputs of a source."""
-    if path.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{path} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
-        if not path.is_file():
-            raise InputError(f"the model {path} does not exist", expected="an .onnx file")
-        return path.name, path, "", {}, None
-    package = ModelPackage.open(path)
-    chosen = package.variant(variant)
-    folder = package.asset("reference")
-    file = None if folder is None else folder / "inputs.npz"
-    reference = file if file is not None and file.is_file() else None
-    model = package.verified(chosen)
-    return path.name, model, chosen.name, chosen.session_options, reference
 
 
 def _measured(request: Request, *, doing: str) -> Answer:

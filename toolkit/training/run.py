@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.npz import read_npz
 from toolkit.package.integrity import check_files
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, TensorSpec
@@ -128,8 +129,7 @@ class Run:
     @property
     def reference_feeds(self) -> dict[str, Array]:
         """Test rows as the graph takes them."""
-        with np.load(self.path / REFERENCE_INPUTS, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_npz(self.path / REFERENCE_INPUTS)
 
     @property
     def reference_items(self) -> list[Any]:
