@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import add_variant, replacing, staging_directory, write_package
+from toolkit.package.write import Part, add_variant, replacing, staging_directory, write_package
 from toolkit.tasks import TaskSpec
 from toolkit.tasks.specification import TextSpec
 from toolkit.tensors import TensorSpec
@@ -81,21 +81,24 @@ def write_tiny_package(
                 activation="sigmoid",
                 text=TextSpec(max_length=16, pad_id=0, pad_token="[PAD]"),  # noqa: S106 - no secret
             ),
+            source=Source(kind="run", name=GRAPH.name, sha256="0" * 64, exporter="", versions={}),
+        )
+        part = Part(
+            model=model,
             inputs=(TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence")),),
             outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 1)),),
-            source=Source(kind="run", name=GRAPH.name, sha256="0" * 64, exporter="", versions={}),
-            assets={},
+            reference=reference,
+            parity={"max_abs_error": 0.0, "limit": 1e-4, "shapes": [[1, 2], [3, 5]]},
         )
         write_package(
             staging,
             name=path.name,
             contents=contents,
-            assets={"preprocessing": preprocessing, "reference": reference},
+            parts=[part],
+            assets={"preprocessing": preprocessing},
             variant="fp32",
-            model=model,
             precision="fp32",
             method="onnx",
-            parity={"max_abs_error": 0.0, "limit": 1e-4, "shapes": [[1, 2], [3, 5]]},
         )
     return ModelPackage.open(path)
 

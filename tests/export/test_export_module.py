@@ -61,9 +61,8 @@ def test_the_package_opens_and_answers_as_the_module_does(package: ModelPackage)
 def test_the_dimensions_asked_for_are_symbolic_in_inputs_and_outputs(
     package: ModelPackage,
 ) -> None:
-    contents = package.contents
-    assert [str(spec) for spec in contents.inputs] == ["int64[batch, sequence]"]
-    assert [str(spec) for spec in contents.outputs] == ["float32[batch, 1]"]
+    assert [str(spec) for spec in package.inputs] == ["int64[batch, sequence]"]
+    assert [str(spec) for spec in package.outputs] == ["float32[batch, 1]"]
 
 
 def test_one_reference_row_does_not_fix_the_batch(tmp_path: Path) -> None:
@@ -83,11 +82,11 @@ def test_inputs_may_stand_in_another_order_than_in_forward(tmp_path: Path) -> No
     )
     export(source, tmp_path / "a.ortpackage")
     package = ModelPackage.open(tmp_path / "a.ortpackage")
-    assert {spec.name: str(spec) for spec in package.contents.inputs} == {
+    assert {spec.name: str(spec) for spec in package.inputs} == {
         "mask": "float32[batch, sequence]",
         "x": "float32[batch, sequence, 3]",
     }
-    assert [spec.name for spec in package.contents.outputs] == ["sum", "states"]
+    assert [spec.name for spec in package.outputs] == ["sum", "states"]
 
 
 def test_the_reference_of_the_package_is_pytorchs_answer(package: ModelPackage) -> None:

@@ -31,7 +31,7 @@ def package(tmp_path: Path) -> ModelPackage:
 @pytest.fixture
 def task(package: ModelPackage) -> Task:
     contents = package.contents
-    return open_task(contents.task, package.asset("preprocessing"), contents.inputs)
+    return open_task(contents.task, package.asset("preprocessing"), package.inputs)
 
 
 TEXTS = [" ".join(["film"] * length) for length in (1, 9, 3, 16, 2, 2, 12, 5, 5, 5)]

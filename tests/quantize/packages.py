@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from toolkit import load
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import replacing, write_package
+from toolkit.package.write import Part, replacing, write_package
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import TaskSpec, TextSpec
 from toolkit.tensors import TensorSpec
@@ -82,21 +82,24 @@ def write_words_package(path: Path, **graph: float) -> ModelPackage:
                 activation="softmax",
                 text=TextSpec(max_length=16, pad_id=0, pad_token="w0"),  # noqa: S106 - no secret
             ),
+            source=Source(kind="onnx", name="words", sha256="0" * 64, exporter="", versions={}),
+        )
+        part = Part(
+            model=model,
             inputs=(TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence")),),
             outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),),
-            source=Source(kind="onnx", name="words", sha256="0" * 64, exporter="", versions={}),
-            assets={},
+            reference=reference,
+            parity={"max_abs_error": 0.0, "limit": 1e-4},
         )
         write_package(
             staging,
             name=path.name,
             contents=contents,
-            assets={"preprocessing": preprocessing, "reference": reference},
+            parts=[part],
+            assets={"preprocessing": preprocessing},
             variant="fp32",
-            model=model,
             precision="fp32",
             method="onnx",
-            parity={"max_abs_error": 0.0, "limit": 1e-4},
         )
     return ModelPackage.open(path)
 

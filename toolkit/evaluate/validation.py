@@ -164,7 +164,7 @@ def _check(name: str, variant: str, value: float, limit: float, detail: str) -> 
 
 
 def _signature(package: ModelPackage, model: Model) -> Check:
-    declared = (*package.contents.inputs, *package.contents.outputs)
+    declared = (*package.inputs, *package.outputs)
     found = (*model.session.inputs, *model.session.outputs)
     differing = len(set(declared) ^ set(found))
     return _check("tensors", model.variant, differing, 0, "inputs and outputs not as declared")
@@ -186,7 +186,7 @@ def _preprocessing(package: ModelPackage) -> Iterator[Check]:
     items = msgspec.json.decode((folder / "items.json").read_bytes(), type=list[Any])
     if contents.task.image is not None:
         items = [np.array(item, np.uint8) for item in items]
-    task = open_task(contents.task, package.asset("preprocessing"), contents.inputs)
+    task = open_task(contents.task, package.asset("preprocessing"), package.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ToolkitWarning)  # a reference text may be a long one
         found = task.encode(items)

@@ -28,7 +28,7 @@ from toolkit.export.torch_graph import IR_VERSION, OPSETS, one_thread, run_modul
 from toolkit.package import SUFFIX, Contents, Source
 from toolkit.package.integrity import file_sha256
 from toolkit.package.package import MANIFEST
-from toolkit.package.write import MODEL_FILE, replacing, write_package
+from toolkit.package.write import MODEL_FILE, Part, replacing, write_package
 from toolkit.progress import Progress, silent
 from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tasks import Task, TaskSpec
@@ -338,24 +338,20 @@ def _adopted(
 
 def _write(staging: Path, model: Path, extras: Path, made: _Graph, *, name: str) -> None:
     write_reference(extras, made.feeds, made.outputs, made.items)
-    assets = {"reference": extras}
-    if made.preprocessing is not None:
-        assets["preprocessing"] = made.preprocessing
+    part = Part(
+        model=model,
+        inputs=made.session.inputs,
+        outputs=made.session.outputs,
+        reference=extras,
+        parity=asdict(made.parity),
+    )
     write_package(
         staging,
         name=name,
-        contents=Contents(
-            task=made.task,
-            inputs=made.session.inputs,
-            outputs=made.session.outputs,
-            source=made.source,
-            assets={},
-            metrics=dict(made.metrics or {}),
-        ),
-        assets=assets,
+        contents=Contents(task=made.task, source=made.source, metrics=dict(made.metrics or {})),
+        parts=[part],
+        assets={} if made.preprocessing is None else {"preprocessing": made.preprocessing},
         variant=made.precision,
-        model=model,
         precision=made.precision,
         method=made.source.exporter,
-        parity=asdict(made.parity),
     )

@@ -18,6 +18,14 @@ from toolkit.tensors import TensorSpec
 
 SCHEMA_VERSION = "1.0"
 COMPONENT = "model"
+"""The only component of most packages; encoder-decoder models have an "encoder" and a "decoder"."""
+
+REFERENCE = "reference"
+
+
+def reference_role(component: str) -> str:
+    """The role of a component's reference among the shared assets."""
+    return REFERENCE if component == COMPONENT else f"{REFERENCE}.{component}"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,13 +51,27 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         step: The command.
+        component: The component that it added a variant to.
         variant: The variant that it added.
         report: What it measured.
     """
 
     step: str
+    component: str = COMPONENT
     variant: str
     report: dict[str, Any]
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What goes into a component and what comes out.
+
+    Attributes:
+        inputs: The graph inputs of every variant.
+        outputs: The graph outputs of every variant.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,20 +79,19 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         task: What the model is for.
-        inputs: The graph inputs of every variant.
-        outputs: The graph outputs of every variant.
         source: Where the model came from.
-        assets: Address of each shared asset by its role: "preprocessing", "reference".
+        signatures: Inputs and outputs by component.
+        assets: Address of each shared asset by its role: "preprocessing" and, of each component,
+            what `reference_role` calls it.
         history: The steps that added variants, oldest first.
         metrics: The source's own metrics, as its training measured them.
         digest: SHA-256 of the document with this field empty.
     """
 
     task: TaskSpec
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
     source: Source
-    assets: dict[str, str]
+    signatures: dict[str, Signature] = {}
+    assets: dict[str, str] = {}
     history: tuple[Step, ...] = ()
     metrics: dict[str, Any] = {}
     digest: str = ""

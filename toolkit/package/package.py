@@ -1,17 +1,24 @@
-"""The model package: a directory that holds variants of one model and what they share."""
+"""The model package: a directory that holds variants of one model and what they share.
 
-from dataclasses import dataclass, field
+Most models are one component. One of several, such as an encoder and a decoder, is opened with one
+of them in focus, so that whatever works on a package works on one component.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.errors import InputError
 from toolkit.package.format import (
-    COMPONENT,
+    REFERENCE,
     Component,
     Contents,
     Manifest,
+    Signature,
     VariantContents,
     VariantEntry,
     read_document,
+    reference_role,
 )
 from toolkit.package.integrity import (
     asset_folder,
@@ -21,6 +28,7 @@ from toolkit.package.integrity import (
     refuse_links,
 )
 from toolkit.package.tuned import options_here
+from toolkit.tensors import TensorSpec
 
 MANIFEST = "manifest.json"
 COMPONENT_FILE = "component.json"
@@ -67,23 +75,31 @@ class Variant:
 class ModelPackage:
     """A package that was opened: documents checked, files checked when they are used.
 
+    It has one component in focus: variants, inputs, outputs and the reference are that one's.
+
     Attributes:
         path: The directory.
         manifest: `manifest.json`.
-        component: `component.json` of the model.
+        components: `component.json` by component, in the manifest's order.
+        component_name: The component in focus.
     """
 
     path: Path
     manifest: Manifest = field(repr=False)
-    component: Component = field(repr=False)
+    components: Mapping[str, Component] = field(repr=False)
+    component_name: str
 
     @classmethod
-    def open(cls, path: Path) -> "ModelPackage":
-        """Open a package and check its documents.
+    def open(cls, path: Path, component: str | None = None) -> "ModelPackage":
+        """Open a package and check the documents of all its components.
+
+        Args:
+            path: The directory.
+            component: The component in focus; the manifest's first when not given.
 
         Raises:
-            InputError: It is no package, its documents are damaged or name a path outside it, or it
-                holds a symbolic link.
+            InputError: It is no package, its documents are damaged or name a path outside it, it
+                holds a symbolic link, or it has no such component.
         """
         if not path.is_dir():
             state = "is a file" if path.exists() else "does not exist"
@@ -94,42 +110,72 @@ class ModelPackage:
             )
         refuse_links(path)
         manifest = read_document(path / MANIFEST, Manifest)
-        folder = manifest.components.get(COMPONENT)
-        if folder is None or len(manifest.components) != 1:
+        contents = manifest.additional_metadata.toolkit
+        if not manifest.components or contents.signatures.keys() != manifest.components.keys():
             raise InputError(
-                f"{path / MANIFEST} has the components {', '.join(manifest.components) or 'none'}",
-                expected=f"one component, {COMPONENT!r}",
+                f"{path / MANIFEST} has the components {', '.join(manifest.components) or 'none'} "
+                f"and signatures of {', '.join(contents.signatures) or 'none'}",
+                expected="one component or more, each with its signature",
             )
-        component_directory = path / portable(folder, named_in=path / MANIFEST)
-        component = read_document(component_directory / COMPONENT_FILE, Component)
-        for name, entry in component.variants.items():
-            forbidden = entry.executor_info.ort.session_options.keys() - SESSION_OPTIONS
-            if forbidden:
-                raise InputError(
-                    f"variant {name!r} sets {', '.join(sorted(forbidden))}",
-                    expected=f"session options among {', '.join(sorted(SESSION_OPTIONS))}",
-                )
-            portable(entry.variant_directory, named_in=component_directory / COMPONENT_FILE)
-            portable(
-                entry.executor_info.ort.model_file, named_in=component_directory / COMPONENT_FILE
-            )
-        for address in manifest.additional_metadata.toolkit.assets.values():
+        components = {name: _read_component(path, manifest, name) for name in manifest.components}
+        for address in contents.assets.values():
             portable(asset_folder(address), named_in=path / MANIFEST)
-        return cls(path=path, manifest=manifest, component=component)
+        first = next(iter(components))
+        opened = cls(path=path, manifest=manifest, components=components, component_name=first)
+        return opened if component is None else opened.focused(component)
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Every component, in the manifest's order."""
+        return tuple(self.components)
+
+    def focused(self, name: str) -> "ModelPackage":
+        """The same package with another component in focus.
+
+        Raises:
+            InputError: There is no such component.
+        """
+        if name not in self.components:
+            raise InputError(
+                f"{self.path} has no component {name!r}",
+                expected=f"one of {', '.join(self.components)}",
+                fix=f"toolkit inspect {self.path}",
+            )
+        return replace(self, component_name=name)
+
+    @property
+    def component(self) -> Component:
+        """`component.json` of the component in focus."""
+        return self.components[self.component_name]
 
     @property
     def contents(self) -> Contents:
-        """Task, tensor specification, source, assets and history."""
+        """Task, signatures, source, assets and history."""
         return self.manifest.additional_metadata.toolkit
 
     @property
+    def signature(self) -> Signature:
+        """Inputs and outputs of the component in focus."""
+        return self.contents.signatures[self.component_name]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph inputs of the component in focus."""
+        return self.signature.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph outputs of the component in focus."""
+        return self.signature.outputs
+
+    @property
     def component_directory(self) -> Path:
-        """The folder that holds the variants."""
-        return self.path / self.manifest.components[COMPONENT]
+        """The folder that holds the variants of the component in focus."""
+        return self.path / self.manifest.components[self.component_name]
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """Every variant, the preferred one first."""
+        """Every variant of the component in focus, the preferred one first."""
         return tuple(self._variant(name) for name in self.component.variants)
 
     def variant(self, name: str | None = None) -> Variant:
@@ -142,12 +188,34 @@ class ModelPackage:
         if name is None and known:
             return self._variant(next(iter(known)))
         if name is None or name not in known:
+            several = len(self.components) > 1
+            place = f"component {self.component_name!r} of {self.path}" if several else self.path
             raise InputError(
-                f"{self.path} has no variant {name!r}" if name else f"{self.path} has no variant",
+                f"{place} has no variant {name!r}" if name else f"{place} has no variant",
                 expected=f"one of {', '.join(known)}",
                 fix=f"toolkit inspect {self.path}",
             )
         return self._variant(name)
+
+    def variant_of_each(self, name: str | None = None) -> dict[str, Variant]:
+        """The variants that make the whole model, by component.
+
+        Every component gives the variant of this name. One that has none of this name gives its
+        preferred one, so that a decoder can be quantized and its encoder left as it is.
+
+        Args:
+            name: The variant; every component's preferred one when not given.
+
+        Raises:
+            InputError: No component has such a variant.
+        """
+        has_it = [other for other, made in self.components.items() if name in made.variants]
+        if name is not None and not has_it:
+            return {self.component_name: self.variant(name)}  # which says what there is
+        return {
+            other: self.focused(other).variant(name if other in has_it else None)
+            for other in self.components
+        }
 
     def _variant(self, name: str) -> Variant:
         entry = self.component.variants[name]
@@ -175,7 +243,7 @@ class ModelPackage:
         """The directory of a shared asset after its content matched its address.
 
         Args:
-            role: "preprocessing" or "reference".
+            role: "preprocessing", or "reference" for that of the component in focus.
 
         Returns:
             None when the package has no such asset.
@@ -183,27 +251,31 @@ class ModelPackage:
         Raises:
             InputError: The asset is missing or damaged.
         """
+        role = reference_role(self.component_name) if role == REFERENCE else role
         address = self.contents.assets.get(role)
-        if address is None:
-            return None
+        return None if address is None else self._checked_asset(address)
+
+    def _checked_asset(self, address: str) -> Path:
         directory = self.path / "shared_assets" / asset_folder(address)
         check_asset(directory, address)
         return directory
 
     def verify(self) -> int:
-        """Check every file of the package; says how many there are.
+        """Check every file of the package, of all components; says how many there are.
 
         Hidden files and folders do not count: the system's, and those of a step that is running.
 
         Raises:
             InputError: A file is missing, damaged, or of no variant and no asset.
         """
-        known = {self.path / MANIFEST, self.component_directory / COMPONENT_FILE}
-        for variant in self.variants:
-            folder = self.verified(variant).parent
-            known |= {folder / name for name in variant.contents.files}
-        for role in self.contents.assets:
-            known |= {file for file in (self.asset(role) or self.path).rglob("*") if file.is_file()}
+        known = {self.path / MANIFEST}
+        for view in map(self.focused, self.components):
+            known.add(view.component_directory / COMPONENT_FILE)
+            for variant in view.variants:
+                folder = view.verified(variant).parent
+                known |= {folder / name for name in variant.contents.files}
+        for address in self.contents.assets.values():
+            known |= {file for file in self._checked_asset(address).rglob("*") if file.is_file()}
         for file in sorted(file for file in self.path.rglob("*") if file.is_file()):
             is_hidden = any(part.startswith(".") for part in file.relative_to(self.path).parts)
             if file not in known and not is_hidden:
@@ -213,3 +285,22 @@ class ModelPackage:
                     fix="delete it, or copy the package again",
                 )
         return len(known)
+
+
+def _read_component(path: Path, manifest: Manifest, name: str) -> Component:
+    file = path / portable(manifest.components[name], named_in=path / MANIFEST) / COMPONENT_FILE
+    component = read_document(file, Component)
+    if component.component_name != name:
+        raise InputError(
+            f"{file} is of the component {component.component_name!r}", expected=f"of {name!r}"
+        )
+    for variant, entry in component.variants.items():
+        forbidden = entry.executor_info.ort.session_options.keys() - SESSION_OPTIONS
+        if forbidden:
+            raise InputError(
+                f"variant {variant!r} sets {', '.join(sorted(forbidden))}",
+                expected=f"session options among {', '.join(sorted(SESSION_OPTIONS))}",
+            )
+        portable(entry.variant_directory, named_in=file)
+        portable(entry.executor_info.ort.model_file, named_in=file)
+    return component

@@ -3,8 +3,9 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,45 @@ from toolkit.package.format import (
     Manifest,
     ManifestMetadata,
     OrtExecutor,
+    Signature,
     Step,
     VariantContents,
     VariantEntry,
     VariantMetadata,
+    reference_role,
     write_document,
 )
 from toolkit.package.integrity import asset_address, asset_folder, file_hashes
 from toolkit.package.package import COMPONENT_FILE, MANIFEST, SUFFIX, ModelPackage
-from toolkit.package.tuned import TUNED, untuned
+from toolkit.tensors import TensorSpec
 
 MODEL_FILE = "model.onnx"
 
-_VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+ASSETS = "shared_assets"
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """It becomes a folder on any system; a dot would let it meet a file of the package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One component of a new package, with its first variant.
+
+    Attributes:
+        component: Its name, and its folder's.
+        model: The directory that holds the variant's files, `model.onnx` among them; it is moved.
+        inputs: The graph inputs.
+        outputs: The graph outputs.
+        reference: The folder of its reference inputs and outputs, which is copied; None for none.
+        parity: Limits and measurements.
+    """
+
+    component: str = COMPONENT
+    model: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    reference: Path | None
+    parity: Mapping[str, Any]
 
 
 @contextmanager
@@ -85,57 +111,87 @@ def write_package(
     *,
     name: str,
     contents: Contents,
+    parts: Sequence[Part],
     assets: Mapping[str, Path],
     variant: str,
-    model: Path,
     precision: str,
     method: str,
-    parity: Mapping[str, Any],
     description: str = "",
 ) -> None:
-    """Fill an empty directory with a package of one variant.
+    """Fill an empty directory with a package that has one variant of every component.
 
     Args:
         staging: The directory, from `replacing`.
         name: The package's name.
-        contents: Our part of the manifest; its `assets` and `history` are filled in here.
-        assets: A folder by role; it is copied to its content address.
-        variant: The variant's name.
-        model: The directory that holds its files, `model.onnx` among them; it is moved.
-        precision: The variant's precision.
-        method: How it was made.
-        parity: Limits and measurements.
+        contents: Our part of the manifest; its `signatures`, `assets` and `history` are filled in
+            here.
+        parts: The components, the one first that a package is opened with.
+        assets: A folder by role, of what the components share; it is copied to its content address.
+        variant: The name of the variants.
+        precision: Their precision.
+        method: How they were made.
         description: For people.
+
+    Raises:
+        InputError: A component's name is no plain one, or two have the same.
     """
-    addresses: dict[str, str] = {}
-    for role, folder in assets.items():
-        addresses[role] = asset_address(file_hashes(folder))
-        target = staging / "shared_assets" / asset_folder(addresses[role])
-        if not target.exists():
-            shutil.copytree(folder, target)
-    component_directory = staging / COMPONENT
-    component_directory.mkdir()
-    entry = _entry(
-        model, variant=variant, precision=precision, method=method, parent="", parity=parity
+    _check_components([part.component for part in parts])
+    references = {reference_role(p.component): p.reference for p in parts if p.reference}
+    addresses = {
+        role: _copy_asset(folder, staging) for role, folder in {**assets, **references}.items()
+    }
+    for part in parts:
+        directory = staging / part.component
+        directory.mkdir()
+        entry = _entry(
+            part.model,
+            variant=variant,
+            precision=precision,
+            method=method,
+            parent="",
+            parity=part.parity,
+        )
+        shutil.move(part.model, directory / variant)
+        write_document(
+            Component(component_name=part.component, variants={variant: entry}),
+            directory / COMPONENT_FILE,
+        )
+    signatures = {p.component: Signature(inputs=p.inputs, outputs=p.outputs) for p in parts}
+    history = tuple(
+        Step(step="export", component=p.component, variant=variant, report=dict(p.parity))
+        for p in parts
     )
-    shutil.move(model, component_directory / variant)
-    write_document(
-        Component(component_name=COMPONENT, variants={variant: entry}),
-        component_directory / COMPONENT_FILE,
-    )
-    step = Step(step="export", variant=variant, report=dict(parity))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         package_name=name.removesuffix(SUFFIX),
         package_version="1",
         description=description,
         layout="portable",
-        components={COMPONENT: COMPONENT},
+        components={part.component: part.component for part in parts},
         additional_metadata=ManifestMetadata(
-            toolkit=msgspec.structs.replace(contents, assets=addresses, history=(step,))
+            toolkit=msgspec.structs.replace(
+                contents, signatures=signatures, assets=addresses, history=history
+            )
         ),
     )
     write_document(manifest, staging / MANIFEST)
+
+
+def _check_components(names: Sequence[str]) -> None:
+    for name in names:
+        if not _PLAIN_NAME.fullmatch(name) or name == ASSETS or names.count(name) > 1:
+            raise InputError(
+                f"the components cannot be {', '.join(map(repr, names))}",
+                expected="names of letters, digits, '_' and '-', all different",
+            )
+
+
+def _copy_asset(folder: Path, staging: Path) -> str:
+    address = asset_address(file_hashes(folder))
+    target = staging / ASSETS / asset_folder(address)
+    if not target.exists():
+        shutil.copytree(folder, target)
+    return address
 
 
 @contextmanager
@@ -163,7 +219,7 @@ def add_variant(
     force: bool = False,
     session_options: Mapping[str, str] | None = None,
 ) -> ModelPackage:
-    """Add one variant to a package on disk.
+    """Add one variant to a package on disk, to the component in focus.
 
     Everything is written under temporary names and renamed at the end; until the component
     document is replaced the package reads as before. The documents are read again first, so that
@@ -189,7 +245,7 @@ def add_variant(
     Raises:
         InputError: See `check_variant_name`; or the parent is gone.
     """
-    package = ModelPackage.open(package.path)
+    package = ModelPackage.open(package.path, package.component_name)
     check_variant_name(package, name, parent=package.variant(parent).name, force=force)
     known = package.component.variants
     entry = _entry(
@@ -205,7 +261,8 @@ def add_variant(
     others = {other: value for other, value in known.items() if other != name}
     variants = {name: entry, **others} if preferred else {**others, name: entry}
     component = msgspec.structs.replace(package.component, variants=variants)
-    history = (*package.contents.history, Step(step=step, variant=name, report=dict(details)))
+    done = Step(step=step, component=package.component_name, variant=name, report=dict(details))
+    history = (*package.contents.history, done)
     manifest = msgspec.structs.replace(
         package.manifest,
         additional_metadata=ManifestMetadata(
@@ -213,64 +270,7 @@ def add_variant(
         ),
     )
     _publish(package, model, name, component, manifest)
-    return ModelPackage.open(package.path)
-
-
-def write_tuned(
-    package: ModelPackage,
-    variant: str,
-    *,
-    session_options: Mapping[str, str],
-    machine: Mapping[str, Any],
-    evidence: Mapping[str, Any],
-) -> ModelPackage:
-    """Write tuned session options into a variant; its files stay as they are.
-
-    The component document is written under a temporary name and then renamed: an interrupt leaves
-    the package as it was. Options that were tuned before give way.
-
-    Args:
-        package: The package.
-        variant: The variant's name.
-        session_options: The tuned ones; the variant keeps what else it asks for.
-        machine: The class of the machine that they hold for; see `machine_class`.
-        evidence: What was measured.
-
-    Returns:
-        The package as it is now.
-
-    Raises:
-        InputError: There is no such variant any more.
-    """
-    package = ModelPackage.open(package.path)
-    replace = msgspec.structs.replace
-    entry = package.variant(variant).entry
-    contents = entry.additional_metadata.toolkit
-    asked = untuned(entry.executor_info.ort.session_options, contents.details)
-    tuned = {
-        "session_options": dict(session_options),
-        "replaced": {key: asked[key] for key in session_options if key in asked},
-        "machine": dict(machine),
-        **evidence,
-    }
-    executor = replace(entry.executor_info.ort, session_options={**asked, **session_options})
-    changed = replace(
-        entry,
-        executor_info=ExecutorInfo(ort=executor),
-        additional_metadata=VariantMetadata(
-            toolkit=replace(contents, details={**contents.details, TUNED: tuned})
-        ),
-    )
-    component = replace(
-        package.component, variants={**package.component.variants, variant: changed}
-    )
-    new = package.component_directory / f".{COMPONENT_FILE}.new"
-    try:
-        write_document(component, new)
-        new.replace(package.component_directory / COMPONENT_FILE)
-    finally:
-        new.unlink(missing_ok=True)
-    return ModelPackage.open(package.path)
+    return ModelPackage.open(package.path, package.component_name)
 
 
 def check_variant_name(package: ModelPackage, name: str, *, parent: str, force: bool) -> None:
@@ -285,7 +285,7 @@ def check_variant_name(package: ModelPackage, name: str, *, parent: str, force: 
     Raises:
         InputError: It is no plain name or the parent's, or it is taken and `force` is not given.
     """
-    if not _VARIANT_NAME.fullmatch(name):
+    if not _PLAIN_NAME.fullmatch(name):
         raise InputError(
             f"a variant cannot have the name {name!r}",
             expected="letters, digits, '_' and '-', with a letter or a digit in front",

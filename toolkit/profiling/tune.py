@@ -18,7 +18,7 @@ from toolkit.limits import default_threads, usable_cores
 from toolkit.machine import installed_versions
 from toolkit.package import ModelPackage
 from toolkit.package.tuned import machine_class, untuned
-from toolkit.package.write import write_tuned
+from toolkit.package.write_tuned import write_tuned
 from toolkit.profiling.compare import check_budget, compare_models
 from toolkit.profiling.comparison_report import Beside
 from toolkit.profiling.offline_tuning import Split, offline_splits
@@ -100,7 +100,7 @@ def tune(
     search = _Search(defaults, measure, budget_s, progress)
     singles = single_settings(threads or default_threads())
     best = search.best(singles)
-    splits = offline_splits(threads or default_threads(), package.contents.inputs)
+    splits = offline_splits(threads or default_threads(), package.inputs)
     split = search.best_split(splits) if splits else None
     session_options = (
         {} if best is None else {k: v for k, v in best.model.config.items() if asked.get(k) != v}
