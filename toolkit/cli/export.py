@@ -8,6 +8,7 @@ import typer
 
 from toolkit.cli import output
 from toolkit.cli.options import ForceOption, JsonOption, QuietOption, SeedOption
+from toolkit.tasks.specification import TaskName
 
 if TYPE_CHECKING:
     from toolkit.export import ExportReport
@@ -17,7 +18,9 @@ def export(
     source: Annotated[
         str,
         typer.Argument(
-            help="A run directory, module:callable, or an .onnx file.", show_default=False
+            help="A run directory, a Hugging Face checkpoint directory or .gguf file, "
+            "module:callable, or an .onnx file.",
+            show_default=False,
         ),
     ],
     *,
@@ -28,8 +31,33 @@ def export(
         ),
     ],
     exporter: Annotated[
-        Literal["auto", "torch"], typer.Option(help="What writes the graph.")
+        Literal["auto", "transformers", "torch", "optimum"],
+        typer.Option(help="What writes the graph; auto tries one after another."),
     ] = "auto",
+    task: Annotated[
+        TaskName | None,
+        typer.Option(
+            help="For a checkpoint: what it is for.", show_default="as its configuration says"
+        ),
+    ] = None,
+    pooling: Annotated[
+        Literal["mean", "cls", "pooler", "none"] | None,
+        typer.Option(
+            help="For feature extraction: how token states become one embedding.",
+            show_default="as the checkpoint says, or mean",
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="For a checkpoint: tokens kept of a text.", show_default="the model's"),
+    ] = None,
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="For a checkpoint: load weights from a .bin file, which can run anyone's code.",
+        ),
+    ] = False,
     opset: Annotated[int, typer.Option(help="Operator-set version, 18 to 21.")] = 20,
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="Most that an output may differ from the source's.")
@@ -52,6 +80,7 @@ def export(
 ) -> None:
     """Write a package with an fp32 variant that was compared with its source."""
     from toolkit import export as step
+    from toolkit.export import CheckpointOptions
     from toolkit.npz import read_npz
 
     report = step(
@@ -62,6 +91,9 @@ def export(
         tolerance=tolerance,
         name=name,
         reference=None if reference is None else read_npz(reference),
+        checkpoint=CheckpointOptions(
+            task=task, pooling=pooling, max_length=max_length, trust_pickle=trust_pickle
+        ),
         seed=seed,
         force=force,
         progress=output.progress(quiet=quiet),
@@ -70,6 +102,8 @@ def export(
 
 
 def _show(report: "ExportReport", *, as_json: bool) -> None:
+    for attempt in report.attempts:
+        output.say(f"the exporter {attempt.exporter} failed: {attempt.reason}")
     if report.replaced:
         output.say(f"replaced {report.package}")
     if as_json:
@@ -79,6 +113,7 @@ def _show(report: "ExportReport", *, as_json: bool) -> None:
     shapes = [", ".join(f"{key} {size}" for key, size in shape.items()) for shape in parity.shapes]
     rows = [
         ("variant", f"{report.variant}, {output.size(report.size_bytes)}"),
+        ("exporter", report.exporter),
         ("compared with", parity.compared_with),
         ("at", "; ".join(shapes)),
         ("max abs error", f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"),

@@ -1,6 +1,6 @@
 """Comparing a graph with the module that it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit.errors import CheckFailedError, InputError
@@ -13,7 +13,7 @@ from toolkit.export.feeds import (
     resized,
     sizes_text,
 )
-from toolkit.export.sources import TorchSource
+from toolkit.export.parts import TorchPart
 from toolkit.export.torch_graph import run_module
 from toolkit.progress import Progress
 from toolkit.runtime import Session
@@ -42,11 +42,12 @@ class ExportParity:
 
 
 def compared(
-    source: TorchSource,
+    part: TorchPart,
     session: Session,
     outputs: Mapping[str, Array],
     *,
     traced: Sizes,
+    longest: int | None,
     limit: float,
     seed: int,
     say: Progress,
@@ -54,10 +55,11 @@ def compared(
     """Compare a graph with its module, at other shapes first, then on the reference rows.
 
     Args:
-        source: The module.
+        part: The module.
         session: The graph.
         outputs: What the module answers for its reference rows.
         traced: Sizes that the graph was traced with.
+        longest: Most that a dimension other than the batch may have; none for no limit.
         limit: Most that any output may differ.
         seed: Of the rows that are drawn.
         say: Called with a line for each comparison.
@@ -66,10 +68,7 @@ def compared(
         CheckFailedError: A comparison misses the limit.
         InputError: The module itself runs at too few other shapes.
     """
-    batch = batch_dimension(source.dimensions)
-    sizes = dimension_sizes(source.feeds, source.dimensions)
-    text = source.task.text
-    longest = None if text is None else text.max_length
+    sizes = dimension_sizes(part.feeds, part.dimensions)
     reports, shapes = [], []
 
     def compare(feeds: Mapping[str, Array], wanted: Mapping[str, Array], at: Sizes) -> None:
@@ -88,29 +87,41 @@ def compared(
         reports.append(parity)
         shapes.append(at)
 
-    tried = 0
-    for at in parity_sizes(sizes, traced=traced, batch=batch, longest=longest) if sizes else ():
-        if tried > OTHER_SHAPES and len(shapes) >= OTHER_SHAPES:
+    enough = OTHER_SHAPES if part.shapes is None else len(part.shapes.compared)
+    for tried, (at, feeds) in enumerate(_others(part, sizes, traced, longest, seed)):
+        if tried > enough and len(shapes) >= enough:
             break
-        tried += 1
-        feeds = resized(source.feeds, source.dimensions, at, batch=batch, seed=seed + tried)
         try:
-            wanted = run_module(source.module, feeds, output_names=source.output_names)
+            wanted = run_module(part.module, feeds, output_names=part.output_names)
         except (RuntimeError, ValueError, IndexError) as error:
             reason = str(error).strip().splitlines()[:1]
             say(f"the module itself does not run at {sizes_text(at)}: {''.join(reason)}")
             continue
         compare(feeds, wanted, at)
-    if sizes and len(shapes) < OTHER_SHAPES:
+    if sizes and len(shapes) < min(enough, OTHER_SHAPES):
         raise InputError(
             f"the module itself runs at {len(shapes)} shapes other than the traced one",
             expected=f"at least {OTHER_SHAPES}, to compare the graph with it",
             fix="leave a dimension that has only one valid size out of dynamic_dimensions",
         )
-    compare(source.feeds, outputs, sizes)
+    compare(part.feeds, outputs, sizes)
     return ExportParity(
         max_abs_error=worst(reports).max_abs_error,
         limit=limit,
         shapes=tuple(shapes),
         compared_with="PyTorch",
     )
+
+
+def _others(
+    part: TorchPart, sizes: Sizes, traced: Sizes, longest: int | None, seed: int
+) -> Iterator[tuple[Sizes, dict[str, Array]]]:
+    """Other sizes than the traced ones, with feeds of each."""
+    if part.shapes is not None:
+        for number, at in enumerate(part.shapes.compared, start=1):
+            yield at, part.shapes.make(at, seed + number)
+        return
+    batch = batch_dimension(part.dimensions)
+    found = parity_sizes(sizes, traced=traced, batch=batch, longest=longest) if sizes else ()
+    for number, at in enumerate(found, start=1):
+        yield at, resized(part.feeds, part.dimensions, at, batch=batch, seed=seed + number)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
+from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra, quiet
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
 
+_SYMBOL = re.compile(r"[A-Za-z_]\w*")
 EXTERNAL_ABOVE_BYTES = 2**31 - 2**20
 """protobuf holds no message above 2 GiB; a MiB is left for what is not weights."""
 
@@ -105,6 +108,41 @@ def tensors(model: ModelProto) -> Iterator[TensorProto]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
+
+
+def rename(model: ModelProto, names: Mapping[str, str]) -> None:
+    """Rename values wherever they stand, in place.
+
+    Args:
+        model: The graph.
+        names: New name by old name.
+    """
+    for graph in _graphs(model):
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.name = names.get(value.name, value.name)
+        for node in graph.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def name_dimensions(model: ModelProto, dimensions: Dimensions) -> None:
+    """Give every symbol that the exporter made up the name that an input declares for it.
+
+    Args:
+        model: The graph, changed in place.
+        dimensions: {input: {axis: name}}.
+    """
+    known: dict[str, str] = {}
+    for value in model.graph.input:
+        axes = dimensions.get(value.name, {})
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param and axis in axes:
+                known.setdefault(dim.dim_param, axes[axis])
+    for graph in _graphs(model):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_param:
+                    dim.dim_param = _SYMBOL.sub(lambda m: known.get(m[0], m[0]), dim.dim_param)
 
 
 def operators(model: ModelProto) -> set[str]:

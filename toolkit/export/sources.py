@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
+from toolkit.export.checkpoint.files import CheckpointOptions, checkpoint_at
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
+from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 ACCEPTED = (
-    "a run directory that toolkit train wrote, module:callable that returns an nn.Module with "
-    "example inputs, or an .onnx file"
+    "a run directory that toolkit train wrote, a Hugging Face checkpoint directory, "
+    "module:callable that returns an nn.Module with example inputs, or an .onnx file"
 )
 _CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _RUN_FILE = "run.json"
-_CHECKPOINT_FILE = "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,39 +63,15 @@ class Exportable:
     name: str = "module"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TorchSource:
-    """A module ready to be exported, wherever it came from.
+def open_source(
+    source: str | Path | Exportable, *, work: Path, checkpoint: CheckpointOptions | None
+) -> TorchSource | Path:
+    """The modules behind a source, or the `.onnx` file that it is.
 
-    Attributes:
-        kind: Which kind of source it was.
-        name: Its name, without a folder.
-        sha256: Digest of the weights.
-        module: In eval mode, on the CPU.
-        feeds: The reference inputs.
-        dimensions: Their symbolic dimensions.
-        output_names: Names of the tensors that the module returns; empty for the defaults.
-        task: What the model is for.
-        preprocessing: The folder to copy; none for none.
-        items: The reference inputs before preprocessing.
-        metrics: What training measured.
-    """
-
-    kind: Literal["run", "module"]
-    name: str
-    sha256: str
-    module: nn.Module
-    feeds: dict[str, Array]
-    dimensions: Dimensions
-    output_names: tuple[str, ...]
-    task: TaskSpec
-    preprocessing: Path | None = None
-    items: Sequence[Any] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-
-
-def open_source(source: str | Path | Exportable) -> TorchSource | Path:
-    """The module behind a source, or the `.onnx` file that it is.
+    Args:
+        source: What `export` was given.
+        work: An empty folder for what a checkpoint's preprocessing needs.
+        checkpoint: How a checkpoint is read; for nothing else.
 
     Raises:
         InputError: The source is none of what can be exported, or is broken.
@@ -107,11 +84,10 @@ def open_source(source: str | Path | Exportable) -> TorchSource | Path:
         return path
     if (path / _RUN_FILE).is_file():
         return _from_run(path)
-    if (path / _CHECKPOINT_FILE).is_file():
-        raise InputError(
-            f"{path} looks like a Hugging Face checkpoint, which this version cannot export yet",
-            expected=ACCEPTED,
-        )
+    if checkpoint_at(path):
+        from toolkit.export.checkpoint import open_checkpoint
+
+        return open_checkpoint(path, work=work, options=checkpoint)
     if not path.exists() and _CALLABLE.fullmatch(str(source)):
         return _from_exportable(_called(str(source)), str(source))
     state = "is nothing that can be exported" if path.exists() else "does not exist"
@@ -131,10 +107,14 @@ def _from_run(path: Path) -> TorchSource:
         kind="run",
         name=run.name,
         sha256=run.record.files[WEIGHTS_FILE],
-        module=module,
-        feeds=run.reference_feeds,
-        dimensions=run.dynamic_dimensions,
-        output_names=run.output_names,
+        parts=(
+            TorchPart(
+                module=module,
+                feeds=run.reference_feeds,
+                dimensions=run.dynamic_dimensions,
+                output_names=run.output_names,
+            ),
+        ),
         task=run.task,
         preprocessing=run.preprocessing,
         items=run.reference_items,
@@ -204,11 +184,15 @@ def _from_exportable(given: Exportable, name: str) -> TorchSource:
     return TorchSource(
         kind="module",
         name=name,
-        sha256=_weights_sha256(given.module),
-        module=given.module,
-        feeds=feeds,
-        dimensions=dimensions,
-        output_names=tuple(given.output_names),
+        sha256=weights_sha256(given.module),
+        parts=(
+            TorchPart(
+                module=given.module,
+                feeds=feeds,
+                dimensions=dimensions,
+                output_names=tuple(given.output_names),
+            ),
+        ),
         task=given.task,
         preprocessing=given.preprocessing,
         items=given.items,
@@ -226,7 +210,8 @@ def _check_weights(module: nn.Module, name: str) -> None:
             )
 
 
-def _weights_sha256(module: nn.Module) -> str:
+def weights_sha256(module: nn.Module) -> str:
+    """Digest of a module's weights, by name, dtype and shape."""
     digest = hashlib.sha256()
     for key, value in sorted(module.state_dict().items()):
         digest.update(f"{key} {value.dtype} {[*value.shape]}\n".encode())

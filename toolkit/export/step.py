@@ -4,40 +4,39 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from toolkit import __version__
-from toolkit.errors import InputError, ToolkitError
-from toolkit.export import adopt, graph
-from toolkit.export.comparison import ExportParity, compared
-from toolkit.export.feeds import (
-    batch_dimension,
-    dimension_sizes,
-    resized,
-    sizes_text,
-    trace_sizes,
-)
+from toolkit.errors import InputError
+from toolkit.export import adopt
+from toolkit.export.checkpoint.files import CheckpointOptions
+from toolkit.export.comparison import ExportParity
 from toolkit.export.libraries import versions
+from toolkit.export.parts import EXPORTERS, ExporterName, TorchSource
 from toolkit.export.references import write_reference
-from toolkit.export.sources import Exportable, TorchSource, open_source
-from toolkit.export.torch_graph import IR_VERSION, OPSETS, one_thread, run_module, trace
+from toolkit.export.sources import Exportable, open_source
+from toolkit.export.torch_graph import OPSETS
+from toolkit.export.traced import OPTIONS, Attempt, CheckedGraph, exported
 from toolkit.package import SUFFIX, Contents, Source
+from toolkit.package.format import COMPONENT
 from toolkit.package.integrity import file_sha256
 from toolkit.package.package import MANIFEST
 from toolkit.package.write import MODEL_FILE, Part, replacing, write_package
 from toolkit.progress import Progress, silent
-from toolkit.runtime import Session, SessionOptions, open_session
-from toolkit.tasks import Task, TaskSpec
-from toolkit.tensors import Array, describe
+from toolkit.runtime import open_session
+from toolkit.tasks import TaskSpec
+from toolkit.tensors import Array
 
-ExporterName = Literal["auto", "torch"]
-
-_OPTIONS = SessionOptions(threads=1, spinning=False)
-"""One thread: sums then run in one order, so that a package is the same every time."""
+_RECORDED: Mapping[str, str] = {
+    "torch": "torch.onnx",
+    "transformers": "transformers.exporters",
+    "optimum": "optimum-onnx",
+}
+"""What the package calls an exporter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,9 @@ class ExportReport:
         variant: The variant's name, which is its precision.
         parity: How it was checked.
         seconds: How long all of it took.
-        exporter: "torch.onnx", or "onnx" for an adopted file.
+        exporter: "transformers.exporters", "torch.onnx", "optimum-onnx", or "onnx" for an adopted
+            file.
+        attempts: Exporters that failed before it.
         size_bytes: Size of the variant's files.
         replaced: Whether a package stood there before.
     """
@@ -59,21 +60,20 @@ class ExportReport:
     parity: ExportParity
     seconds: float
     exporter: str
+    attempts: tuple[Attempt, ...]
     size_bytes: int
     replaced: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Graph:
-    """A variant in the making, checked, and what the package will say of it."""
+class _Made:
+    """A package in the making, checked, and what it will say of itself."""
 
-    session: Session
-    feeds: Mapping[str, Array]
-    outputs: Mapping[str, Array]
-    parity: ExportParity
+    graphs: Sequence[CheckedGraph]
     precision: str
     source: Source
     task: TaskSpec
+    attempts: tuple[Attempt, ...] = ()
     preprocessing: Path | None = None
     items: Sequence[Any] = ()
     metrics: Mapping[str, Any] | None = None
@@ -88,6 +88,7 @@ def export(
     tolerance: float = 1e-4,
     name: str | None = None,
     reference: Mapping[str, Array] | None = None,
+    checkpoint: CheckpointOptions | None = None,
     seed: int = 0,
     force: bool = False,
     progress: Progress = silent,
@@ -99,14 +100,16 @@ def export(
     twice, and its own outputs become the reference.
 
     Args:
-        source: A run directory, `module:callable` (see `Exportable`), an `Exportable`, or an
-            `.onnx` file, which is adopted as it is.
+        source: A run directory, a Hugging Face checkpoint, `module:callable` (see `Exportable`),
+            an `Exportable`, or an `.onnx` file, which is adopted as it is.
         output: The package to write; its name ends in `.ortpackage`.
-        exporter: "auto" takes the one that suits the source.
+        exporter: "auto" tries those that suit the source, one after another, until the graph
+            of one computes what the source does.
         opset: Operator-set version of the graph, 18 to 21; an adopted file keeps its own.
         tolerance: Most that any output may differ, absolutely.
         name: The package's name; the output's without its suffix when not given.
         reference: For an `.onnx` file: feeds to record; seeded random ones when not given.
+        checkpoint: How a checkpoint is read; refused for any other source.
         seed: Of the feeds that are made.
         force: Replace a package that stands there.
         progress: Called with a line for each thing that begins.
@@ -122,10 +125,9 @@ def export(
     replaced = output.exists()
     with _writing(output), replacing(output, force=force) as staging:
         work = staging / ".work"  # beside the package, so that a large model is only renamed
-        model, extras = work / "model", work / "reference"
+        model = work / "model"
         model.mkdir(parents=True)
-        extras.mkdir()
-        opened = open_source(source)
+        opened = open_source(source, work=work, checkpoint=checkpoint)
         if isinstance(opened, Path):
             if exporter != "auto":
                 raise InputError(
@@ -140,18 +142,25 @@ def export(
                     expected="a reference for .onnx files only",
                 )
             made = _exported(
-                opened, model, opset=opset, tolerance=tolerance, seed=seed, progress=progress
+                opened,
+                model,
+                exporter=exporter,
+                opset=opset,
+                tolerance=tolerance,
+                seed=seed,
+                progress=progress,
             )
         progress(f"writing {output}")
         size_bytes = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
-        _write(staging, model, extras, made, name=name or output.name)
+        _write(staging, work, made, name=name or output.name)
         shutil.rmtree(work)
     return ExportReport(
         package=output,
         variant=made.precision,
-        parity=made.parity,
+        parity=_together([graph.parity for graph in made.graphs]),
         seconds=time.perf_counter() - start,
         exporter=made.source.exporter,
+        attempts=made.attempts,
         size_bytes=size_bytes,
         replaced=replaced,
     )
@@ -178,10 +187,9 @@ def _check_options(
                 f"{output} holds the source {source}, which writing it would delete",
                 expected="an output beside the source",
             )
-    if exporter not in get_args(ExporterName):
+    if exporter not in ("auto", *EXPORTERS):
         raise InputError(
-            f"there is no exporter {exporter!r}",
-            expected=f"one of {', '.join(get_args(ExporterName))}",
+            f"there is no exporter {exporter!r}", expected=f"auto, {', '.join(EXPORTERS)}"
         )
     if opset not in OPSETS:
         raise InputError(
@@ -208,56 +216,36 @@ def _exported(
     source: TorchSource,
     folder: Path,
     *,
+    exporter: ExporterName,
     opset: int,
     tolerance: float,
     seed: int,
     progress: Progress,
-) -> _Graph:
-    module = source.module
-    was_training = module.training
-    module.eval()
-    try:
-        with one_thread():
-            sizes = dimension_sizes(source.feeds, source.dimensions)
-            outputs = _answers(source)
-            traced = trace_sizes(sizes)
-            batch = batch_dimension(source.dimensions)
-            progress(f"exporting at {sizes_text(traced)}")
-            model = trace(
-                module,
-                resized(source.feeds, source.dimensions, traced, batch=batch, seed=seed),
-                dimensions=source.dimensions,
-                output_names=tuple(outputs),
-                opset=opset,
-            )
-            model = graph.slimmed(model)
-            graph.strip(model)
-            model.ir_version = IR_VERSION
-            graph.write(model, folder / MODEL_FILE)
-            graph.check(folder / MODEL_FILE, full=True)
-            del model
-            session = open_session(folder / MODEL_FILE, _OPTIONS)
-            parity = compared(
-                source, session, outputs, traced=traced, limit=tolerance, seed=seed, say=progress
-            )
-    finally:
-        module.train(was_training)
-    return _Graph(
-        session=session,
-        feeds=source.feeds,
-        outputs=outputs,
-        parity=parity,
+) -> _Made:
+    graphs, by, attempts = exported(
+        source,
+        folder,
+        exporter=exporter,
+        opset=opset,
+        tolerance=tolerance,
+        seed=seed,
+        progress=progress,
+    )
+    return _Made(
+        graphs=graphs,
         precision="fp32",
         source=Source(
             kind=source.kind,
             name=source.name,
             sha256=source.sha256,
-            exporter="torch.onnx",
+            exporter=_RECORDED[by],
             versions={
                 "onnx-edge-toolkit": __version__,
-                **versions("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime"),
+                **versions("torch", "transformers", "optimum-onnx", "onnx", "onnxscript"),
+                **versions("onnxslim", "onnxruntime"),
             },
         ),
+        attempts=attempts,
         task=source.task,
         preprocessing=source.preprocessing,
         items=source.items,
@@ -265,48 +253,13 @@ def _exported(
     )
 
 
-def _answers(source: TorchSource) -> dict[str, Array]:
-    """What the module answers for its reference rows."""
-    try:
-        outputs = run_module(source.module, source.feeds, output_names=source.output_names)
-    except ToolkitError:
-        raise
-    except Exception as error:  # whatever a stranger's code raises
-        raise InputError(
-            f"{source.name} fails on its own example inputs: {type(error).__name__}: {error}",
-            expected="a forward that takes the inputs as keyword arguments by these names: "
-            + ", ".join(source.feeds),
-        ) from error
-    if source.task.output not in ("", *outputs):
-        raise InputError(
-            f"the task of {source.name} reads the output {source.task.output!r}",
-            expected=f"one of {', '.join(outputs)}",
-        )
-    _check_readable(source, outputs)
-    return outputs
-
-
-def _check_readable(source: TorchSource, outputs: Mapping[str, Array]) -> None:
-    """Read the reference answers as `infer` will, so that no package is written that cannot."""
-    try:
-        Task(source.task, None).decode(outputs)
-    except (ValueError, IndexError, KeyError) as error:
-        output = source.task.output
-        found = describe(outputs[output]) if output in outputs else ", ".join(outputs)
-        labels = ", ".join(source.task.labels) or "none"
-        raise InputError(
-            f"the task {source.task.name!r} of {source.name} does not fit its output {output!r}, "
-            f"{found}",
-            expected=f"an output for the labels {labels} and the activation "
-            f"{source.task.activation!r}",
-        ) from error
-
-
 def _adopted(
     file: Path, folder: Path, given: Mapping[str, Array] | None, *, tolerance: float, seed: int
-) -> _Graph:
+) -> _Made:
+    folder = folder / COMPONENT
+    folder.mkdir()
     precision = adopt.copy_model(file, folder)
-    session = open_session(folder / MODEL_FILE, _OPTIONS)
+    session = open_session(folder / MODEL_FILE, OPTIONS)
     feeds, outputs, parity = adopt.reference(session, file, given, seed=seed)
     sizes = {
         dimension: feeds[spec.name].shape[axis]
@@ -314,7 +267,9 @@ def _adopted(
         for axis, dimension in enumerate(spec.shape)
         if isinstance(dimension, str)
     }
-    return _Graph(
+    adopted = CheckedGraph(
+        component=COMPONENT,
+        folder=folder,
         session=session,
         feeds=feeds,
         outputs=outputs,
@@ -324,6 +279,9 @@ def _adopted(
             shapes=(sizes,),
             compared_with="itself",
         ),
+    )
+    return _Made(
+        graphs=(adopted,),
         precision=precision,
         source=Source(
             kind="onnx",
@@ -336,22 +294,39 @@ def _adopted(
     )
 
 
-def _write(staging: Path, model: Path, extras: Path, made: _Graph, *, name: str) -> None:
-    write_reference(extras, made.feeds, made.outputs, made.items)
-    part = Part(
-        model=model,
-        inputs=made.session.inputs,
-        outputs=made.session.outputs,
-        reference=extras,
-        parity=asdict(made.parity),
-    )
+def _write(staging: Path, work: Path, made: _Made, *, name: str) -> None:
+    parts: list[Part] = []
+    for graph in made.graphs:
+        reference = work / f"reference.{graph.component}"
+        reference.mkdir()
+        # Items are what the whole model takes, which its first component gets.
+        write_reference(reference, graph.feeds, graph.outputs, () if parts else made.items)
+        parts.append(
+            Part(
+                component=graph.component,
+                model=graph.folder,
+                inputs=graph.session.inputs,
+                outputs=graph.session.outputs,
+                reference=reference,
+                parity=asdict(graph.parity),
+            )
+        )
     write_package(
         staging,
         name=name,
         contents=Contents(task=made.task, source=made.source, metrics=dict(made.metrics or {})),
-        parts=[part],
+        parts=parts,
         assets={} if made.preprocessing is None else {"preprocessing": made.preprocessing},
         variant=made.precision,
         precision=made.precision,
         method=made.source.exporter,
+    )
+
+
+def _together(parities: Sequence[ExportParity]) -> ExportParity:
+    """The parity of all graphs as one."""
+    return replace(
+        parities[0],
+        max_abs_error=max(parity.max_abs_error for parity in parities),
+        shapes=tuple(shape for parity in parities for shape in parity.shapes),
     )

@@ -11,7 +11,9 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.export.feeds import Dimensions
+from toolkit.export.graph import name_dimensions, rename
 from toolkit.export.libraries import export_extra, quiet
+from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.tensors import Array, Feeds
 
 if TYPE_CHECKING:
@@ -27,23 +29,23 @@ _FROZEN = re.compile(
     r"static shape of (?P<size>\d+) for dimension "
     r"inputs\['(?P<input>\w+)'\]\.shape\[(?P<axis>\d+)\]"
 )
+_WORD = re.compile(r"\W+")
 _TERMINAL_COLORS = re.compile(r"\x1b?\[\d+m")
 
 
 def trace(
-    module: nn.Module,
+    _source: TorchSource,
+    part: TorchPart,
     feeds: Feeds,
-    *,
-    dimensions: Dimensions,
     output_names: Sequence[str],
+    *,
     opset: int,
 ) -> ModelProto:
     """The module's graph, traced at the sizes of the feeds.
 
     Args:
-        module: In eval mode.
-        feeds: Its keyword arguments; every symbolic dimension has at least size 2.
-        dimensions: The symbolic dimensions.
+        part: The module, in eval mode, and its symbolic dimensions.
+        feeds: Its inputs by name; every symbolic dimension has at least size 2.
         output_names: One a returned tensor.
         opset: Operator-set version.
 
@@ -54,14 +56,18 @@ def trace(
         import onnxscript  # noqa: F401 - torch.onnx needs it, and would say so less well
         import torch
 
-    shapes = {name: dict(dimensions.get(name, {})) for name in feeds}
+    arguments = {argument(name): name for name in feeds}
+    shapes = {
+        short: {axis: _WORD.sub("_", dim) for axis, dim in part.dimensions.get(name, {}).items()}
+        for short, name in arguments.items()
+    }
     _forget_decompositions()
     with quiet():
         try:
             program = torch.onnx.export(
-                module,
+                part.module,
                 (),
-                kwargs=_tensors(feeds),
+                kwargs=tensors(feeds),
                 dynamo=True,
                 verbose=False,
                 external_data=False,
@@ -70,10 +76,12 @@ def trace(
                 dynamic_shapes=shapes,
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise _refusal(error, dimensions) from error
+            raise _refusal(error, shapes) from error
     assert program is not None
     graph: ModelProto = program.model_proto
-    _check_signature(graph, feeds, dimensions)
+    rename(graph, arguments)
+    name_dimensions(graph, part.dimensions)
+    _check_signature(graph, feeds, part.dimensions)
     return graph
 
 
@@ -91,7 +99,7 @@ def run_module(module: nn.Module, feeds: Feeds, *, output_names: Sequence[str]) 
     import torch
 
     with torch.no_grad():
-        returned = module(**_tensors(feeds))
+        returned = module(**tensors(feeds))
     named = _named(returned, output_names)
     return {name: value.detach().cpu().numpy() for name, value in named.items()}
 
@@ -123,10 +131,23 @@ def _forget_decompositions() -> None:
         getattr(torch.ops.aten, name).input._dispatch_cache.clear()  # noqa: SLF001 - no other way
 
 
-def _tensors(feeds: Feeds) -> dict[str, Any]:
+def tensors(feeds: Feeds) -> dict[str, Any]:
+    """Feeds as a module's keyword arguments."""
     import torch
 
-    return {name: torch.from_numpy(np.array(value)) for name, value in feeds.items()}
+    return {argument(name): torch.from_numpy(np.array(value)) for name, value in feeds.items()}
+
+
+def argument(name: str) -> str:
+    """What a module calls the input of this name: Python takes no "." in a name."""
+    return name.replace(".", "_")
+
+
+def first_line(error: BaseException) -> str:
+    """The cause of an exporter's failure in a line."""
+    cause = error.__cause__ or error
+    lines = [line for line in _TERMINAL_COLORS.sub("", str(cause)).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0].strip() if lines else ''}"
 
 
 def _named(returned: object, output_names: Sequence[str]) -> dict[str, Any]:
@@ -170,16 +191,12 @@ def _check_signature(graph: ModelProto, feeds: Feeds, dimensions: Dimensions) ->
 
 
 def _refusal(error: Exception, dimensions: Dimensions) -> InputError:
-    text = _TERMINAL_COLORS.sub("", str(error))
-    frozen = _FROZEN.search(text)
+    frozen = _FROZEN.search(_TERMINAL_COLORS.sub("", str(error)))
     if frozen is not None:
         name, axis = frozen["input"], int(frozen["axis"])
         return _frozen(name, axis, dimensions[name][axis], frozen["size"])
-    cause = error.__cause__ or error
-    lines = [line for line in _TERMINAL_COLORS.sub("", str(cause)).splitlines() if line.strip()]
-    reason = lines[0] if lines else ""
     return InputError(
-        f"torch.onnx cannot export the module: {type(cause).__name__}: {reason}",
+        f"torch.onnx cannot export the module: {first_line(error)}",
         expected="a module that torch.export can trace",
         fix="torch.export.export(module, (), inputs)        (shows where it stops)",
     )

@@ -5,6 +5,7 @@ Every factory returns a `Made`. Inputs come from one .npz file, so that all are 
 """
 
 import importlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -241,13 +242,14 @@ def _torch_module(source: str) -> tuple[Any, tuple[str, ...]]:
             return getattr(transformers, name).from_pretrained(source).eval(), ()
     from toolkit.export.sources import open_source
 
-    opened = open_source(source)
+    with tempfile.TemporaryDirectory() as work:
+        opened = open_source(source, work=Path(work), checkpoint=None)
     if isinstance(opened, Path):
         raise InputError(
             f"{source} holds no torch module",
             expected="a run directory, a Hugging Face checkpoint, or module:callable",
         )
-    return opened.module.eval(), opened.output_names
+    return opened.parts[0].module.eval(), opened.parts[0].output_names
 
 
 def _named(returned: Any, names: tuple[str, ...]) -> Outputs:

@@ -5,6 +5,14 @@ from typing import Literal
 import msgspec
 
 TaskName = Literal[
+    "token-classification",
+    "question-answering",
+    "fill-mask",
+    "feature-extraction",
+    "text-generation",
+    "text-to-text",
+    "object-detection",
+    "speech-recognition",
     "text-classification",
     "tabular-classification",
     "tabular-regression",

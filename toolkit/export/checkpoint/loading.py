@@ -1,0 +1,100 @@
+"""A checkpoint's configuration and model, by transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import InputError, SetupError
+from toolkit.export.checkpoint.files import CONFIG, CheckpointFiles
+from toolkit.export.checkpoint.tasks import classes_of
+from toolkit.export.libraries import quiet
+from toolkit.export.torch_graph import first_line
+from toolkit.tasks import TaskName
+
+
+def transformers_extra() -> Any:
+    """The module transformers.
+
+    Raises:
+        SetupError: It is not installed.
+    """
+    try:
+        import torch  # noqa: F401 - without it transformers loads no model
+        import transformers
+    except ImportError as error:
+        raise SetupError(
+            f"exporting a checkpoint needs {error.name}, which is not installed",
+            fix="pip install 'onnx-edge-toolkit[cpu,export]'",
+        ) from error
+    return transformers
+
+
+def load_config(files: CheckpointFiles) -> Any:
+    """Transformers' configuration object.
+
+    Raises:
+        InputError: The architecture is unknown, or the configuration is none.
+    """
+    transformers = transformers_extra()
+    try:
+        with quiet():
+            return transformers.AutoConfig.from_pretrained(files.path, **_gguf(files))
+    except Exception as error:  # whatever a broken configuration raises
+        known = files.config.get("model_type")
+        raise InputError(
+            f"{_described(files)} is no configuration that transformers "
+            f"{transformers.__version__} knows"
+            + (f": model_type is {known!r}" if known else f": {first_line(error)}"),
+            expected="a model_type among those that transformers lists, with its keys",
+        ) from error
+
+
+def load_model(files: CheckpointFiles, config: Any, task: TaskName) -> Any:
+    """The model with the task's head, float32, in eval mode on the CPU.
+
+    Raises:
+        InputError: Weights are missing or of the wrong shape, or the checkpoint has none for the
+            head.
+    """
+    transformers = transformers_extra()
+    automatic = next(
+        name
+        for name in classes_of(task)
+        if type(config) in getattr(transformers, name)._model_mapping  # noqa: SLF001
+    )
+    options: dict[str, Any] = {"use_safetensors": files.kind == "safetensors", **_gguf(files)}
+    if files.kind == "gguf":
+        options.pop("use_safetensors")
+    try:
+        with quiet():
+            model, report = getattr(transformers, automatic).from_pretrained(
+                files.path,
+                config=config,
+                dtype="float32",
+                output_loading_info=True,
+                local_files_only=True,
+                **options,
+            )
+    except Exception as error:  # whatever a broken file or a misfit of shapes raises
+        raise InputError(
+            f"{files.weights[0]} cannot be loaded as {automatic}: {first_line(error)}",
+            expected="weights that fit the configuration",
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{files.weights[0]} has no weights for {len(missing)} parts of {type(model).__name__},"
+            f" {missing[0]} among them",
+            expected=f"a checkpoint that was trained for {task}",
+            fix="--task feature-extraction        (needs no head)",
+        )
+    return model.eval()
+
+
+def _gguf(files: CheckpointFiles) -> dict[str, str]:
+    return {"gguf_file": files.weights[0].name} if files.kind == "gguf" else {}
+
+
+def _described(files: CheckpointFiles) -> Path:
+    return files.weights[0] if files.kind == "gguf" else files.path / CONFIG

@@ -1,0 +1,166 @@
+"""A checkpoint's tokenizer as one `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import InputError
+from toolkit.export.libraries import quiet
+from toolkit.export.torch_graph import first_line
+from toolkit.tasks import TextSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from toolkit.export.checkpoint import Opened
+
+TOKENIZER = "tokenizer.json"
+_CONFIG = "tokenizer_config.json"
+_NO_LIMIT = 1_000_000
+"""transformers writes 1e30 where a tokenizer knows no limit."""
+_FEWEST = 64
+"""A tokenizer with fewer tokens, for a model with many more, was built without its vocabulary:
+`BertTokenizerFast(vocab_file=...)` of transformers 5 has 5 (platform.md)."""
+
+
+def write_tokenizer(opened: Opened, folder: Path) -> tuple[Tokenizer, TextSpec]:
+    """Write `tokenizer.json` into a folder, and say how it is applied.
+
+    Returns:
+        The tokenizer, with neither truncation nor padding, and its specification.
+
+    Raises:
+        InputError: The checkpoint has no tokenizer, or one that does not fit the model.
+    """
+    directory = opened.files.path
+    tokenizer = _tokenizer(opened)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    _check_vocabulary(tokenizer, vocabulary_size(opened.config), directory)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(str(folder / TOKENIZER))
+    pad_token, pad_id = _padding(opened, tokenizer)
+    longest = longest_text(opened)
+    asked = opened.options.max_length
+    if asked is not None and not 2 <= asked <= longest:
+        raise InputError(
+            f"a maximum length of {asked} tokens does not fit {directory}",
+            expected=f"2 to {longest}",
+        )
+    return tokenizer, TextSpec(max_length=asked or longest, pad_id=pad_id, pad_token=pad_token)
+
+
+def vocabulary_size(config: Any) -> int:
+    """Rows of the embedding table."""
+    return int(config.get_text_config().vocab_size)
+
+
+def tokenizer_config(directory: Path) -> dict[str, Any]:
+    """What `tokenizer_config.json` says; nothing where there is none."""
+    file = directory / _CONFIG
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is no valid JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def longest_text(opened: Opened) -> int:
+    """Tokens that the model has positions for, as far as its files say."""
+    config = opened.config.get_text_config()
+    limits = [
+        tokenizer_config(opened.files.path).get("model_max_length"),
+        _positions(config),
+    ]
+    known = [int(limit) for limit in limits if limit and limit < _NO_LIMIT]
+    return min(known, default=512)
+
+
+def _positions(config: Any) -> int | None:
+    for name in ("max_position_embeddings", "n_positions", "max_source_positions"):
+        positions = getattr(config, name, None)
+        if positions and positions > 0:
+            # RoBERTa and its like count positions from the padding id on.
+            offset = (config.pad_token_id or 0) + 1 if _counts_from_padding(config) else 0
+            return int(positions) - offset
+    return None
+
+
+def _counts_from_padding(config: Any) -> bool:
+    return config.model_type in {
+        "camembert",
+        "data2vec-text",
+        "ibert",
+        "longformer",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+
+
+def _tokenizer(opened: Opened) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    directory = opened.files.path
+    file = directory / TOKENIZER
+    if file.is_file():
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception as error:  # tokenizers raises bare Exception for every broken file
+            raise InputError(f"{file} is no tokenizer: {error}") from error
+    from transformers import AutoTokenizer
+
+    options = {"gguf_file": opened.files.weights[0].name} if opened.files.kind == "gguf" else {}
+    try:
+        with quiet():
+            found = AutoTokenizer.from_pretrained(directory, local_files_only=True, **options)
+    except Exception as error:  # whatever a missing or broken vocabulary raises
+        raise InputError(
+            f"{directory} has no tokenizer that can be read: {first_line(error)}",
+            expected=f"{TOKENIZER}, or a vocabulary that transformers can convert to one",
+        ) from error
+    backend = getattr(found, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(
+            f"the tokenizer of {directory}, {type(found).__name__}, cannot be written as "
+            f"{TOKENIZER}",
+            expected="a tokenizer that Hugging Face tokenizers has",
+        )
+    converted: Tokenizer = backend
+    return converted
+
+
+def _check_vocabulary(tokenizer: Tokenizer, rows: int, directory: Path) -> None:
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    largest = max(vocabulary.values(), default=-1)
+    if largest >= rows:
+        raise InputError(
+            f"the tokenizer of {directory} makes token ids up to {largest}, the model has {rows}",
+            expected="the tokenizer that the model was trained with",
+        )
+    if len(vocabulary) < min(_FEWEST, rows):
+        raise InputError(
+            f"the tokenizer of {directory} knows {len(vocabulary)} tokens, the model {rows}: it "
+            "was built without its vocabulary",
+            expected="the tokenizer that the model was trained with",
+        )
+
+
+def _padding(opened: Opened, tokenizer: Tokenizer) -> tuple[str, int]:
+    """The token that fills a shorter text, and its id."""
+    named = tokenizer_config(opened.files.path)
+    for key in ("pad_token", "eos_token", "unk_token"):
+        value = named.get(key)
+        token = value.get("content") if isinstance(value, dict) else value
+        number = tokenizer.token_to_id(token) if token else None
+        if token and number is not None:
+            return token, number
+    pad_id = opened.config.get_text_config().pad_token_id or 0
+    return tokenizer.id_to_token(pad_id) or "", int(pad_id)
