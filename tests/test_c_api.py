@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import toolkit
+from tests.package import two_components
 from tests.tiny_package import add_preferred_variant, write_tiny_package
 from toolkit.package import ModelPackage
 from toolkit.tensors import Array, Feeds
@@ -55,14 +56,16 @@ class CProgram:
     executable: Path
     library: Path
 
-    def run(self, package: Path, feeds: Feeds) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, package: Path, feeds: Feeds, *, component: str = "model"
+    ) -> subprocess.CompletedProcess[str]:
         arguments = []
         for name, value in feeds.items():
             file = package.parent / f"{name}.bin"
             file.write_bytes(np.ascontiguousarray(value).tobytes())
             arguments.append(f"{name}:{'x'.join(map(str, value.shape))}:{file}")
         return subprocess.run(
-            [self.executable, self.library, package, "model", *arguments],
+            [self.executable, self.library, package, component, *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -70,8 +73,8 @@ class CProgram:
             env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
         )
 
-    def answer(self, package: Path, feeds: Feeds) -> Answer:
-        completed = self.run(package, feeds)
+    def answer(self, package: Path, feeds: Feeds, *, component: str = "model") -> Answer:
+        completed = self.run(package, feeds, component=component)
         assert completed.returncode == 0, completed.stderr
         facts = [line.split(" ") for line in completed.stdout.splitlines()]
         outputs = {
@@ -211,6 +214,20 @@ def test_the_c_api_takes_the_variant_that_the_package_prefers(
     answer = program.answer(package.path, feeds)
     assert answer.variant == package.variant().name == "int8"
     np.testing.assert_array_equal(answer.outputs["logits"], [[2.0], [-5.0]])
+
+
+def test_the_c_api_opens_each_component_of_a_package_that_has_two(
+    program: CProgram, tmp_path: Path
+) -> None:
+    package = two_components.write_two_components(tmp_path / "two.ortpackage")
+    package = two_components.add_decoder(package, bias=2.0)
+    encoded = program.answer(package.path, {"input_ids": two_components.IDS}, component="encoder")
+    assert encoded.variant == "fp32"
+    np.testing.assert_array_equal(encoded.outputs["states"], two_components.STATES)
+    feeds = {"decoder_ids": two_components.DECODER_IDS, **encoded.outputs}
+    decoded = program.answer(package.path, feeds, component="decoder")
+    assert decoded.variant == "int8"
+    np.testing.assert_array_equal(decoded.outputs["logits"], two_components.LOGITS + 2)
 
 
 def test_leftovers_of_an_interrupted_step_do_not_disturb_the_c_api(

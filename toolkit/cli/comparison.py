@@ -25,7 +25,8 @@ CompareOption = Annotated[
         "--compare",
         help=(
             "Compare with this, by turns in new processes; may be repeated. A package or .onnx "
-            "file, PKG@VARIANT, @VARIANT of the same package, or a peer: peer:onnxruntime, "
+            "file, PKG@VARIANT, @VARIANT of the same package (COMPONENT/VARIANT where it has "
+            "several components), or a peer: peer:onnxruntime, "
             "peer:torch,source=CHECKPOINT-OR-RUN, peer:optimum,source=CHECKPOINT. Settings follow "
             "after commas, or stand alone for the same model: threads=1, provider=openvino, "
             "spinning=off, graph=basic, arena=off, memory-pattern=off; for peers also compile=on "
@@ -156,6 +157,7 @@ class Asked:
         self,
         source: Path,
         *,
+        component: str | None,
         variant: str | None,
         options: "SessionOptions",
         sizes: Mapping[str, int],
@@ -173,6 +175,7 @@ class Asked:
         from toolkit.profiling import tune as tuning
 
         shared: dict[str, Any] = {
+            "component": component,
             "variant": variant,
             "options": options,
             "sizes": sizes,

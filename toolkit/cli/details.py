@@ -110,7 +110,12 @@ class Details:
             from toolkit.profiling.specification import open_model
 
             given = _given(arguments)
-            model = open_model(source, variant=arguments["variant"], options=arguments["options"])
+            model = open_model(
+                source,
+                component=arguments["component"],
+                variant=arguments["variant"],
+                options=arguments["options"],
+            )
         if needs_recording:
             from toolkit.profiling.recorded import record_run
 

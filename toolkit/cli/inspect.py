@@ -3,28 +3,39 @@
 from typing import TYPE_CHECKING
 
 from toolkit.cli import output
-from toolkit.cli.options import JsonOption, SourceArgument, VariantOption
+from toolkit.cli.options import ComponentOption, JsonOption, SourceArgument, VariantOption
 
 if TYPE_CHECKING:
     from toolkit.inspection import Inspection, PackageView
 
 
 def inspect(
-    source: SourceArgument, variant: VariantOption = None, json_output: JsonOption = False
+    source: SourceArgument,
+    component: ComponentOption = None,
+    variant: VariantOption = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Say what is in a model, and how much of it each provider here takes."""
     from toolkit import inspection
 
-    found = inspection.inspect_model(source, variant=variant)
+    found = inspection.inspect_model(source, component=component, variant=variant)
     if json_output:
         output.show_json(found.as_json())
-    else:
-        _show(found)
+        return
+    for part in found.components:
+        _show_graph(part)
+    if found.package is None:
+        return
+    _show_package(found.package, is_several=found.is_one_of_several)
+    for part in found.components:
+        if part.package is not None:
+            _show_variants(part.package, title=part.component if part.is_one_of_several else "")
 
 
-def _show(found: "Inspection") -> None:
+def _show_graph(found: "Inspection") -> None:
     graph = found.graph
-    output.show_text(f"{found.name} {found.variant}".strip())
+    component = found.component if found.is_one_of_several else ""
+    output.show_text(" ".join(filter(None, [found.name, component, found.variant])))
     for word, specs in (("input", graph.inputs), ("output", graph.outputs)):
         for spec in specs:
             output.show_text(f"{word:>12}  {spec.name}: {spec}")
@@ -45,19 +56,25 @@ def _show(found: "Inspection") -> None:
     for provider, share in found.providers.items():
         placed = share.why if share.placed is None else f"{share.placed:.1%} of the nodes placed"
         output.show_text(f"{provider:>12}  {placed}")
-    if found.package is not None:
-        _show_package(found.package)
 
 
-def _show_package(package: "PackageView") -> None:
+def _show_package(package: "PackageView", *, is_several: bool) -> None:
     task, source = package.task, package.source
     labels = ", ".join(task["labels"])
-    steps = ", ".join(f"{step['step']} {step['variant']}" for step in package.history)
+    steps = ", ".join(
+        f"{step['step']} {step['component']}/{step['variant']}"
+        if is_several
+        else f"{step['step']} {step['variant']}"
+        for step in package.history
+    )
     output.show_text(f"{'task':>12}  {task['name']}{f': {labels}' if labels else ''}")
     output.show_text(f"{'source':>12}  {source['kind']} {source['name']}, {source['exporter']}")
     output.show_text(f"{'history':>12}  {steps}")
+
+
+def _show_variants(package: "PackageView", *, title: str) -> None:
     output.show_table(
-        "",
+        title,
         ["variant", "precision", "method", "from", "bytes", "parity"],
         [
             [

@@ -26,6 +26,15 @@ VariantOption = Annotated[
     str | None,
     typer.Option("--variant", help="The package's variant.", show_default="the preferred one"),
 ]
+ComponentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--component",
+        help="The component of a package that has several, such as an encoder and a decoder.",
+        metavar="NAME",
+        show_default="the first; inspect and validate take all",
+    ),
+]
 OptionalSourceArgument = Annotated[
     Path | None,
     typer.Argument(

@@ -8,6 +8,7 @@ from toolkit.cli import comparison, details, output, profiled
 from toolkit.cli import scenario as playing
 from toolkit.cli.options import (
     AllowFallbackOption,
+    ComponentOption,
     ForceOption,
     JsonOption,
     OptionalSourceArgument,
@@ -27,6 +28,7 @@ from toolkit.runtime.providers import Provider
 
 def profile(
     source: OptionalSourceArgument = None,
+    component: ComponentOption = None,
     variant: VariantOption = None,
     provider: ProviderOption = Provider.CPU,
     provider_option: ProviderOptionOption = None,
@@ -108,6 +110,7 @@ def profile(
     if asked.is_comparison:
         asked.run(
             source,
+            component=component,
             variant=variant,
             options=options,
             sizes=sizes,
@@ -118,6 +121,7 @@ def profile(
         )
         return
     typed: dict[str, Any] = {
+        "component": component,
         "variant": variant,
         "options": options,
         "scenario": scenario_of(played),

@@ -6,6 +6,7 @@ import typer
 
 from toolkit.cli import output
 from toolkit.cli.options import (
+    ComponentOption,
     DataOption,
     ForceOption,
     JsonOption,
@@ -43,6 +44,7 @@ def quantize(
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     where: WhereOption = None,
+    component: ComponentOption = None,
     variant: VariantOption = None,
     threads: ThreadsOption = 0,
     force: ForceOption = False,
@@ -62,6 +64,7 @@ def quantize(
             ),
             reading=sample_options(text_column=text_column, label_column=label_column, where=where),
             methods=only or (),
+            component=component,
             variant=variant,
             name=name,
             options=session_options(threads=threads),

@@ -9,6 +9,7 @@ import typer
 from toolkit.cli import output
 from toolkit.cli.options import (
     AllowFallbackOption,
+    ComponentOption,
     JsonOption,
     LabelColumnOption,
     ProviderOption,
@@ -43,6 +44,7 @@ def validate(
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     where: WhereOption = None,
+    component: ComponentOption = None,
     variant: VariantOption = None,
     provider: ProviderOption = Provider.CPU,
     provider_option: ProviderOptionOption = None,
@@ -57,6 +59,7 @@ def validate(
     report = validation.validate(
         source,
         data=data,
+        component=component,
         variant=variant,
         reading=sample_options(text_column=text_column, label_column=label_column, where=where),
         options=session_options(

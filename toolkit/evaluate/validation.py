@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import answer_all, score
 from toolkit.inference import Model, load, load_variant
 from toolkit.npz import read_npz
-from toolkit.package import ModelPackage, Variant
+from toolkit.package import ModelPackage, Variant, refuse_component
 from toolkit.progress import Progress, silent
-from toolkit.runtime import SessionOptions
-from toolkit.tasks import open_task
+from toolkit.runtime import SessionOptions, open_session
+from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import Array, check_tensors, make_feeds
 
 FLOAT_LIMIT = 1e-4
@@ -36,7 +36,7 @@ class Check:
     """One thing that was checked.
 
     Attributes:
-        name: What.
+        name: What; after the component's name and a colon in a package that has several.
         variant: Of which variant; empty for the package.
         passed: Whether the value keeps the limit.
         value: What was measured.
@@ -69,6 +69,7 @@ def validate(
     source: str | Path,
     *,
     data: str | Path | None = None,
+    component: str | None = None,
     variant: str | None = None,
     reading: SampleOptions | None = None,
     options: SessionOptions | None = None,
@@ -79,13 +80,16 @@ def validate(
     Args:
         source: The package or file.
         data: Labeled data, to hold the metric of every variant against its parent's.
-        variant: Check only this one.
+        component: Check only this one of a package that has several.
+        variant: Check only this one, and of components that have none of this name the preferred
+            one: what `ModelPackage.variant_of_each` says.
         reading: Which columns and rows of the data count.
         options: Provider, threads and the like.
         progress: Called with a line for each variant.
 
     Raises:
-        InputError: The package is damaged, or the data does not fit.
+        InputError: The package is damaged, the data does not fit, or there is no such component or
+            variant.
     """
     path = Path(source)
     options = options or SessionOptions()
@@ -95,21 +99,54 @@ def validate(
                 f"{path} is a bare model: nothing says what its outputs mean",
                 expected="a package for --data",
             )
+        refuse_component(path, component)
         checks = [*_checks_of_bare(load(path, options=options))]
     else:
-        package = ModelPackage.open(path)
-        samples = None
-        if data is not None:
-            samples = read_samples(Path(data), package.contents.task, reading)
-        chosen = (package.variant(variant),) if variant else package.variants
+        package = ModelPackage.open(path, component)
+        chosen = _chosen(package, component, variant)
+        samples = _samples(package, data, reading)
         progress("hashes")
         files = package.verify()
         checks = [_check("integrity", "", 0, 0, f"{files} files as they were written")]
-        checks += _preprocessing(package)
-        for one in chosen:
-            progress(one.name)
-            checks += _checks_of_variant(package, one, samples, options)
+        for name, variants in chosen.items():
+            view = package.focused(name)
+            of_it = [*_preprocessing(view)]
+            for one in variants:
+                progress(f"{name}: {one.name}" if _is_one_of_several(package) else one.name)
+                of_it += _checks_of_variant(view, one, samples, options)
+            if _is_one_of_several(package):
+                of_it = [replace(check, name=f"{name}: {check.name}") for check in of_it]
+            checks += of_it
     return ValidateReport(passed=all(check.passed for check in checks), checks=tuple(checks))
+
+
+def _chosen(
+    package: ModelPackage, component: str | None, variant: str | None
+) -> dict[str, tuple[Variant, ...]]:
+    """What is checked, by component."""
+    if component is not None:
+        return {component: (package.variant(variant),) if variant else package.variants}
+    if variant is not None:
+        return {name: (one,) for name, one in package.variant_of_each(variant).items()}
+    return {name: package.focused(name).variants for name in package.component_names}
+
+
+def _samples(
+    package: ModelPackage, data: str | Path | None, reading: SampleOptions | None
+) -> Samples | None:
+    if data is None:
+        return None
+    if _is_one_of_several(package):
+        raise InputError(
+            f"{package.path} has the components {', '.join(package.component_names)}: none of "
+            "them gives the answers that data are labeled with",
+            fix="leave --data out",
+        )
+    return read_samples(Path(data), package.contents.task, reading)
+
+
+def _is_one_of_several(package: ModelPackage) -> bool:
+    return len(package.component_names) > 1
 
 
 def reference_feeds(package: ModelPackage) -> dict[str, Array]:
@@ -136,13 +173,21 @@ def _reference(package: ModelPackage, name: str) -> dict[str, Array]:
 def _checks_of_variant(
     package: ModelPackage, variant: Variant, samples: Samples | None, options: SessionOptions
 ) -> Iterator[Check]:
-    model = load_variant(package, variant, options)
+    model = _open(package, variant, options)
     yield _signature(package, model)
     yield _reference_parity(package, variant, model)
     limit = float(variant.contents.parity.get(BATCH_LIMIT, FLOAT_LIMIT))
     yield from _company(model, reference_feeds(package), limit)
     if samples is not None:
         yield from _metric_checks(package, variant, model, samples, options)
+
+
+def _open(package: ModelPackage, variant: Variant, options: SessionOptions) -> Model:
+    if not _is_one_of_several(package):
+        return load_variant(package, variant, options)
+    # The task is the whole model's: a component takes and gives tensors.
+    session = open_session(package.verified(variant), options, config=variant.session_options)
+    return Model(package.path, variant.name, session, Task(TaskSpec(name="tensors"), None))
 
 
 def _checks_of_bare(model: Model) -> Iterator[Check]:

@@ -1,7 +1,7 @@
-"""One view of a package or a bare `.onnx` file."""
+"""One view of a package, of each of its components, or of a bare `.onnx` file."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 
 from toolkit.errors import InputError, ToolkitError
 from toolkit.inspection.graph import GraphFacts, read_graph
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, Variant, refuse_component
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -37,13 +37,16 @@ class PackageView:
     """What a package adds to its graph.
 
     Attributes:
-        variants: The preferred one first: name, precision, method, parent, size_bytes, parity.
+        components: Every component.
+        variants: Those of the component that was read, the preferred one first: name, precision,
+            method, parent, size_bytes, parity.
         task: What the model is for.
         source: Where it came from.
         history: The steps that added variants.
         metrics: The source's own metrics.
     """
 
+    components: tuple[str, ...]
     variants: tuple[dict[str, Any], ...]
     task: dict[str, Any]
     source: dict[str, Any]
@@ -57,17 +60,31 @@ class Inspection:
 
     Attributes:
         name: The package's or file's name.
+        component: The component that was read; empty for a bare file.
         variant: The variant that was read; empty for a bare file.
         graph: Inputs, operators, parameters, sizes.
         providers: Share placed by provider, for those that are built in here.
         package: None for a bare file.
+        others: The other components that were read.
     """
 
     name: str
+    component: str
     variant: str
     graph: GraphFacts
     providers: Mapping[str, ProviderShare]
     package: PackageView | None
+    others: tuple["Inspection", ...] = ()
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether it is of a package with several components."""
+        return self.package is not None and len(self.package.components) > 1
+
+    @property
+    def components(self) -> tuple["Inspection", ...]:
+        """Every component that was read, this one first."""
+        return (self, *self.others)
 
     @property
     def size_bytes(self) -> int:
@@ -90,10 +107,25 @@ class Inspection:
         return places
 
     def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
+        """The document of `--json`: this component's, and all of them where there are several."""
+        document = {
+            "name": self.name,
+            **self._part(),
+            "package": None if self.package is None else asdict(self.package),
+        }
+        if self.is_one_of_several:
+            document["component"] = self.component
+            document["components"] = [part.as_component() for part in self.components]
+        return document
+
+    def as_component(self) -> dict[str, Any]:
+        """Its entry among the components of `--json`."""
+        variants = () if self.package is None else self.package.variants
+        return {"component": self.component, **self._part(), "variants": list(variants)}
+
+    def _part(self) -> dict[str, Any]:
         graph = self.graph
         return {
-            "name": self.name,
             "variant": self.variant,
             "inputs": [_tensor(spec) for spec in graph.inputs],
             "outputs": [_tensor(spec) for spec in graph.outputs],
@@ -109,21 +141,24 @@ class Inspection:
             "missing_files": graph.missing_files,
             "operators": graph.operators,
             "providers": {name: asdict(share) for name, share in self.providers.items()},
-            "package": None if self.package is None else asdict(self.package),
         }
 
 
-def inspect_model(source: str | Path, *, variant: str | None = None) -> Inspection:
+def inspect_model(
+    source: str | Path, *, component: str | None = None, variant: str | None = None
+) -> Inspection:
     """What is in a package or a bare `.onnx` file, and what each provider built in here takes.
 
     Nothing is predicted: the shares are those of sessions that were opened.
 
     Args:
         source: A model package, or an `.onnx` file.
-        variant: The package's variant; the preferred one when not given.
+        component: Read this component only; all when not given.
+        variant: The package's variant, see `ModelPackage.variant_of_each`; the preferred one when
+            not given.
 
     Raises:
-        InputError: The source is missing or damaged, or has no such variant.
+        InputError: The source is missing or damaged, or has no such component or variant.
         SetupError: onnx is not installed.
     """
     path = Path(source)
@@ -134,18 +169,30 @@ def inspect_model(source: str | Path, *, variant: str | None = None) -> Inspecti
                 expected="a model package",
                 fix="leave --variant out",
             )
+        refuse_component(path, component)
         return Inspection(
             name=path.name,
+            component="",
             variant="",
             graph=read_graph(path),
             providers=provider_shares(path, {}),
             package=None,
         )
-    package = ModelPackage.open(path)
-    chosen = package.variant(variant)
+    package = ModelPackage.open(path, component)
+    if component is not None:
+        return _component(package, package.variant(variant))
+    first, *others = (
+        _component(package.focused(name), chosen)
+        for name, chosen in package.variant_of_each(variant).items()
+    )
+    return replace(first, others=tuple(others))
+
+
+def _component(package: ModelPackage, chosen: Variant) -> Inspection:
     model = package.verified(chosen)
     return Inspection(
-        name=path.name,
+        name=package.path.name,
+        component=package.component_name,
         variant=chosen.name,
         graph=read_graph(model),
         providers=provider_shares(model, chosen.session_options),
@@ -195,6 +242,7 @@ def _probe(model: Path, config: Mapping[str, str], provider: Provider) -> dict[s
 def _package_view(package: ModelPackage) -> PackageView:
     contents = package.contents
     return PackageView(
+        components=package.component_names,
         variants=tuple(
             {
                 "name": variant.name,

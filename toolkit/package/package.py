@@ -287,6 +287,20 @@ class ModelPackage:
         return len(known)
 
 
+def refuse_component(file: Path, component: str | None) -> None:
+    """Refuse a component that is named of a bare `.onnx` file.
+
+    Raises:
+        InputError: One is named.
+    """
+    if component is not None:
+        raise InputError(
+            f"{file} is a bare model: it has no component {component!r}",
+            expected="a model package",
+            fix="leave --component out",
+        )
+
+
 def _read_component(path: Path, manifest: Manifest, name: str) -> Component:
     file = path / portable(manifest.components[name], named_in=path / MANIFEST) / COMPONENT_FILE
     component = read_document(file, Component)

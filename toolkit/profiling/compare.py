@@ -38,6 +38,7 @@ def compare(
     source: str | Path,
     against: Sequence[str],
     *,
+    component: str | None = None,
     variant: str | None = None,
     options: SessionOptions | None = None,
     budget_s: float = BUDGET_S,
@@ -52,7 +53,8 @@ def compare(
     Args:
         source: A model package, or an `.onnx` file.
         against: What it is compared with, as `--compare` takes it; see `specification`.
-        variant: The package's variant; the preferred one when not given.
+        component: The package's component; the first when not given.
+        variant: The component's variant; the preferred one when not given.
         options: Provider, threads and the like; the CPU when not given.
         budget_s: Seconds after which the measuring ends at the latest, but not before
             `LEAST_ROUNDS` rounds.
@@ -66,7 +68,7 @@ def compare(
         InputError: A contender does not exist, cannot be opened, or fails while it runs.
         SetupError: A provider or a peer cannot run here.
     """
-    subject = open_model(Path(source), variant=variant, options=options)
+    subject = open_model(Path(source), component=component, variant=variant, options=options)
     others = [parse(text, subject) for text in against]
     return compare_models(
         subject,

@@ -46,7 +46,8 @@ def replayed(stored: Stored, call: Callable[..., Any]) -> dict[str, Any]:
         raise InputError(
             f"the run cannot be repeated: {error}", expected="a result written by this version"
         ) from error
-    return {**rest, "options": options, "variant": stored.environment.variant or None}
+    variant = stored.environment.variant or None  # it names the component too, if there are several
+    return {**rest, "options": options, "component": None, "variant": variant}
 
 
 def replayed_comparison(stored: Stored, file: Path) -> tuple[list[str], dict[str, Any]]:
@@ -76,6 +77,7 @@ def replayed_comparison(stored: Stored, file: Path) -> tuple[list[str], dict[str
             name = str(_near(model, file).parent / name)
         against.append(name)
     return against, {
+        "component": None,
         "variant": stored.environment.variant or None,
         "options": options,
         "budget_s": settings.budget_s,

@@ -88,7 +88,8 @@ class Environment:
 
     Attributes:
         model: The package's or file's name.
-        variant: The package's variant; empty for a bare file.
+        variant: The package's variant, COMPONENT/VARIANT where there are several components; empty
+            for a bare file.
         sha256: Digest of the model file.
         shapes: Shape by input.
         inputs: "reference" for the package's own, "random" for seeded ones, "data" for a data

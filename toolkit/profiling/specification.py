@@ -1,6 +1,7 @@
 """What `--compare` takes: a model, a setting of the model that is profiled, or a peer.
 
     PKG, PKG@VARIANT, FILE.onnx, @VARIANT     another model or variant
+    PKG@COMPONENT/VARIANT, @COMPONENT/VARIANT  of a package that has several components
     threads=1                                  the same model with other settings
     peer:onnxruntime, peer:torch,source=RUN    what others use instead
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, refuse_component
 from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
@@ -39,7 +40,9 @@ class Model:
         config: Session configuration, of the variant and of settings.
         reference: Its own inputs; None for none.
         package: The package's directory; None for a bare file.
-        variant: The package's variant; empty for a bare file.
+        variant: The package's variant, COMPONENT/VARIANT where there are several components; empty
+            for a bare file.
+        component: Its component; empty for a bare file.
         offline: How a pile of samples is split, where a run is such a pile; see `peers.offline`.
     """
 
@@ -50,6 +53,7 @@ class Model:
     reference: Path | None = None
     package: Path | None = None
     variant: str = ""
+    component: str = ""
     offline: Mapping[str, int] | None = None
 
     def contender(self, feeds: Path) -> Contender:
@@ -96,12 +100,23 @@ class Peer:
 
 
 def open_model(
-    source: Path, *, variant: str | None = None, options: SessionOptions | None = None
+    source: Path,
+    *,
+    component: str | None = None,
+    variant: str | None = None,
+    options: SessionOptions | None = None,
 ) -> Model:
     """A package's variant, or a bare file.
 
+    Args:
+        source: A model package, or an `.onnx` file.
+        component: The package's component; the first when not given.
+        variant: The component's variant, the preferred one when not given; COMPONENT/VARIANT names
+            both.
+        options: Provider, threads and the like.
+
     Raises:
-        InputError: The source is missing or damaged, or has no such variant.
+        InputError: The source is missing or damaged, or has no such component or variant.
     """
     options = options or SessionOptions()
     if source.suffix == ".onnx":
@@ -111,21 +126,33 @@ def open_model(
                 expected="a model package",
                 fix="leave --variant out",
             )
+        refuse_component(source, component)
         if not source.is_file():
             raise InputError(f"the model {source} does not exist", expected="an .onnx file")
         return Model(name=source.name, file=source, options=options, config={})
-    package = ModelPackage.open(source)
+    if variant is not None and "/" in variant:  # a variant's own name holds none
+        named, _, variant = variant.partition("/")
+        if component not in (None, named):
+            raise InputError(
+                f"the variant {named}/{variant} is not of the component {component}",
+                expected="a variant of that component",
+            )
+        component = named
+    package = ModelPackage.open(source, component)
     chosen = package.variant(variant)
+    several = len(package.component_names) > 1
+    spelled = f"{package.component_name}/{chosen.name}" if several else chosen.name
     folder = package.asset("reference")
     reference = None if folder is None else folder / "inputs.npz"
     return Model(
-        name=f"{source.name}@{chosen.name}",
+        name=f"{source.name}@{spelled}",
         file=package.verified(chosen),
         options=options,
         config=chosen.session_options,
         reference=reference if reference is not None and reference.is_file() else None,
         package=source,
-        variant=chosen.name,
+        variant=spelled,
+        component=package.component_name,
     )
 
 
@@ -150,17 +177,32 @@ def parse(text: str, subject: Model) -> Model | Peer:
     elif head.startswith("@"):
         if subject.package is None:
             raise InputError(f"{subject.name} is a bare model: it has no variant {head[1:]!r}")
-        model = open_model(subject.package, variant=head[1:], options=subject.options)
+        model = open_model(
+            subject.package,
+            component=None if "/" in head else subject.component,
+            variant=head[1:],
+            options=subject.options,
+        )
     else:
         path, at, variant = head.rpartition("@")
         is_variant = bool(at) and not Path(head).exists()
+        other = Path(path if is_variant else head)
         model = open_model(
-            Path(path if is_variant else head),
+            other,
+            component=None if is_variant and "/" in variant else _same_component(other, subject),
             variant=variant if is_variant else None,
             options=subject.options,
         )
     changed = with_settings(model, settings)
     return replace(changed, name=",".join([model.name, *parts]) if parts else model.name)
+
+
+def _same_component(source: Path, subject: Model) -> str | None:
+    """The subject's component, where another package has one of that name."""
+    if source.suffix == ".onnx" or not subject.component:
+        return None
+    names = ModelPackage.open(source).component_names
+    return subject.component if subject.component in names else None
 
 
 def with_settings(model: Model, settings: Mapping[str, str]) -> Model:

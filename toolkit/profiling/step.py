@@ -39,6 +39,7 @@ def profile(
     source: str | Path,
     *,
     options: SessionOptions | None = None,
+    component: str | None = None,
     variant: str | None = None,
     scenario: Scenario | None = None,
     runs: int | None = None,
@@ -67,7 +68,8 @@ def profile(
     Args:
         source: A model package, or an `.onnx` file.
         options: Provider, threads and the like; the CPU when not given.
-        variant: The package's variant; the preferred one when not given.
+        component: The package's component; the first when not given.
+        variant: The component's variant; the preferred one when not given.
         scenario: How the runs follow each other; one after another when not given.
         runs: Timed runs, queries or passes; None for as many as the percentiles need.
         warmup: Runs made and discarded before them, after the first run; None for as many as it
@@ -110,7 +112,7 @@ def profile(
     if processes < 1:
         raise InputError(f"{processes} processes measure nothing", expected="one or more")
     options = options or SessionOptions()
-    opened = open_model(Path(source), variant=variant, options=options)
+    opened = open_model(Path(source), component=component, variant=variant, options=options)
     name, model = Path(source).name, opened.file
     given = {**asdict(options), "provider": str(options.provider)}
     request = Request(

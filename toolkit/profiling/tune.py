@@ -44,6 +44,7 @@ Measure = Callable[[Model, Sequence[Model], float], Sequence[Beside]]
 def tune(
     source: str | Path,
     *,
+    component: str | None = None,
     variant: str | None = None,
     options: SessionOptions | None = None,
     budget_s: float = BUDGET_S,
@@ -59,7 +60,8 @@ def tune(
 
     Args:
         source: A model package.
-        variant: The variant; the preferred one when not given.
+        component: The package's component; the first when not given.
+        variant: The component's variant; the preferred one when not given.
         options: The provider and its options.
         budget_s: Seconds for all of it, more or less: every comparison takes its least number of
             rounds.
@@ -81,11 +83,11 @@ def tune(
             expected="a model package",
             fix=f"toolkit export {path} -o NAME.ortpackage",
         )
-    package = ModelPackage.open(path)
+    package = ModelPackage.open(path, component)
     chosen = package.variant(variant)
     asked = untuned(chosen.entry.executor_info.ort.session_options, chosen.contents.details)
     options = replace(options or SessionOptions(), threads=0)
-    opened = open_model(path, variant=chosen.name, options=options)
+    opened = open_model(path, component=component, variant=chosen.name, options=options)
     defaults = replace(opened, config=asked, name=f"{opened.name}, defaults")
     load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
     if measure is None:
@@ -108,7 +110,7 @@ def tune(
     machine = machine_class()
     report = TuneReport(
         package=path.name,
-        variant=chosen.name,
+        variant=opened.variant,
         chosen={} if best is None else best.tried.settings,
         speed=None if best is None else best.tried.speed,
         interval_95=None if best is None else best.tried.interval_95,

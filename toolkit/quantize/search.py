@@ -51,6 +51,7 @@ def quantize(
     limits: Limits | None = None,
     reading: SampleOptions | None = None,
     methods: Sequence[str] = (),
+    component: str | None = None,
     variant: str | None = None,
     name: str = "int8",
     options: SessionOptions | None = None,
@@ -65,6 +66,7 @@ def quantize(
         limits: What a candidate must keep.
         reading: Which columns and rows of the data count.
         methods: Names of the methods to try; all when empty.
+        component: The component to quantize; the first when not given.
         variant: The variant to start from; the first with precision fp32 when not given.
         name: The new variant's name.
         options: Threads and the like.
@@ -72,11 +74,11 @@ def quantize(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        InputError: The source is no package, the data does not fit, a method is unknown, or the
-            name is taken or the parent's.
+        InputError: The source is no package or has no such component, the data does not fit, a
+            method is unknown, or the name is taken or the parent's.
         CheckFailedError: No candidate kept its promises; the package is as it was.
     """
-    package = ModelPackage.open(Path(source))
+    package = ModelPackage.open(Path(source), component)
     chosen_methods = _methods(methods)
     parent = package.variant(variant) if variant else _float_variant(package)
     check_variant_name(package, name, parent=parent.name, force=force)
