@@ -55,6 +55,38 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     std: tuple[float, ...] = ()
 
 
+class ChatSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands around a question to a model that was trained on conversations.
+
+    A checkpoint's chat template is a program (Jinja). Exporting runs it once and keeps what it
+    writes around the text of a single turn, so that nothing on the device has to.
+
+    Attributes:
+        before: Text before the question: system message and the like.
+        after: Text behind it, up to where the answer begins.
+    """
+
+    before: str
+    after: str
+
+
+class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a decoder makes a text, token by token.
+
+    Attributes:
+        max_context: Tokens that the decoder has room for, prompt and answer together.
+        end_ids: Token ids that end an answer.
+        start_ids: Tokens that the decoder of an encoder-decoder begins with; of a decoder alone,
+            what an empty prompt becomes.
+        chat: What stands around a question; none for a model that only continues texts.
+    """
+
+    max_context: int
+    end_ids: tuple[int, ...] = ()
+    start_ids: tuple[int, ...] = ()
+    chat: ChatSpec | None = None
+
+
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes in, and what the outputs mean.
 
@@ -68,6 +100,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             the logarithm.
         text: For text tasks.
         image: For image tasks.
+        generation: For tasks whose answer is made token by token.
     """
 
     name: TaskName
@@ -77,3 +110,4 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value_transform: Literal["none", "exp"] = "none"
     text: TextSpec | None = None
     image: ImageSpec | None = None
+    generation: GenerationSpec | None = None
