@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import overload
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage, Variant
+from toolkit.package import ModelPackage, Variant, is_bare
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.tasks import Item, Result, Task, TaskSpec, open_task
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
@@ -132,13 +132,7 @@ def load(
     """
     path = Path(source)
     options = options or SessionOptions()
-    if path.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{path} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(path, variant):
         session = open_session(path, options)
         return Model(path, "", session, open_task(TaskSpec(name="tensors"), None, session.inputs))
     package = ModelPackage.open(path)

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.inspection.graph import GraphFacts, read_graph
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, is_bare
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -127,13 +127,7 @@ def inspect_model(source: str | Path, *, variant: str | None = None) -> Inspecti
         SetupError: onnx is not installed.
     """
     path = Path(source)
-    if path.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{path} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(path, variant):
         return Inspection(
             name=path.name,
             variant="",

@@ -38,6 +38,27 @@ SESSION_OPTIONS = {
 like, which 1.29 takes from a package in silence."""
 
 
+def is_bare(source: Path, variant: str | None = None) -> bool:
+    """Whether a source is a bare `.onnx` file, and no package.
+
+    Args:
+        source: What was named.
+        variant: The variant that was asked for, which a bare file does not have.
+
+    Raises:
+        InputError: A variant of a bare file was asked for.
+    """
+    if source.suffix.lower() != ".onnx":
+        return False
+    if variant is not None:
+        raise InputError(
+            f"{source} is a bare model: it has no variant {variant!r}",
+            expected="a model package",
+            fix="leave --variant out",
+        )
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One graph of a package.

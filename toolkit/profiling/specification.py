@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, is_bare
 from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
@@ -104,13 +104,7 @@ def open_model(
         InputError: The source is missing or damaged, or has no such variant.
     """
     options = options or SessionOptions()
-    if source.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{source} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(source, variant):
         if not source.is_file():
             raise InputError(f"the model {source} does not exist", expected="an .onnx file")
         return Model(name=source.name, file=source, options=options, config={})
@@ -148,9 +142,8 @@ def parse(text: str, subject: Model) -> Model | Peer:
     if head in {"", "@"}:
         model = subject
     elif head.startswith("@"):
-        if subject.package is None:
-            raise InputError(f"{subject.name} is a bare model: it has no variant {head[1:]!r}")
-        model = open_model(subject.package, variant=head[1:], options=subject.options)
+        source = subject.package or subject.file
+        model = open_model(source, variant=head[1:], options=subject.options)
     else:
         path, at, variant = head.rpartition("@")
         is_variant = bool(at) and not Path(head).exists()

@@ -16,7 +16,7 @@ from pathlib import Path
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.limits import default_threads, usable_cores
 from toolkit.machine import installed_versions
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, is_bare
 from toolkit.package.tuned import machine_class, untuned
 from toolkit.package.write import write_tuned
 from toolkit.profiling.compare import check_budget, compare_models
@@ -75,7 +75,7 @@ def tune(
     """
     check_budget(budget_s, None)
     path = Path(source)
-    if path.suffix == ".onnx":
+    if is_bare(path):
         raise InputError(
             f"{path} is a bare model: it cannot hold what tuning finds",
             expected="a model package",
