@@ -22,10 +22,12 @@ from toolkit.cli.options import (
     pairs,
     session_options,
 )
+from toolkit.cli.together import check_together
 from toolkit.runtime.providers import Provider
 
 
 def profile(
+    context: typer.Context,
     source: OptionalSourceArgument = None,
     variant: VariantOption = None,
     provider: ProviderOption = Provider.CPU,
@@ -77,7 +79,8 @@ def profile(
         baseline=baseline,
         replay=replay,
     )
-    source = asked.check(source, threads=threads)
+    check_together(context, asked)
+    source = asked.model(source)
     more = details.Details(
         operators=operators,
         resources=resources,
@@ -85,7 +88,7 @@ def profile(
         trace=chrome_trace,
         force=force,
     )
-    more.check(is_comparison=asked.is_comparison, is_tuning=tune)
+    more.check()
     options = session_options(
         provider=provider,
         provider_option=provider_option,
@@ -101,8 +104,9 @@ def profile(
         latency_bound_ms=latency_bound,
         sessions=sessions,
         tokens=batch_tokens,
+        percentile=percentile,
     ).document()
-    if len(points) > 1 and (asked.is_comparison or baseline or replay or more.is_asked):
+    if len(points) > 1 and (asked.is_comparison or baseline or more.is_asked):
         raise typer.BadParameter("several sizes are for plain profiles", param_hint="--shape")
     sizes = points[0]
     if asked.is_comparison:

@@ -215,7 +215,8 @@ class Measuring:
             )
         except InputError as error:
             failure = error
-        warmup = WarmUp(runs=1 if warm_ns else 0, ms=warm_ns / 1e6, ended="as asked")
+        passes = 1 if self.effort.warmup is None else self.effort.warmup
+        warmup = WarmUp(runs=passes if warm_ns else 0, ms=warm_ns / 1e6, ended="as asked")
         started = [0, *np.cumsum(times).tolist()][: len(times)]
         found = self._found(warmup, times, started, len(times))
         return {**found, "throughput": throughput, "samples_per_run": count}, failure

@@ -181,8 +181,14 @@ def optimum(*, source: str, feeds: str, threads: int = 0) -> Made:
         library = importlib.import_module("optimum.onnxruntime")
         ort = importlib.import_module("onnxruntime")
         transformers = importlib.import_module("transformers")
-    config = transformers.AutoConfig.from_pretrained(source)
-    ending = next((c for c in _OPTIMUM_CLASSES if config.architectures[0].endswith(c)), "")
+    if not (Path(source) / "config.json").is_file():  # a name would be looked for in the network
+        raise InputError(
+            f"{source} is no checkpoint", expected="a folder with config.json and weights"
+        )
+    with _failures("optimum", "reading the checkpoint"):
+        config = transformers.AutoConfig.from_pretrained(source)
+    names = config.architectures or [""]
+    ending = next((c for c in _OPTIMUM_CLASSES if names[0].endswith(c)), "")
     kind = getattr(library, f"ORTModelFor{ending or 'FeatureExtraction'}")
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads

@@ -135,6 +135,16 @@ def check(scenario: Scenario, effort: Effort) -> None:
     for name, value in (("budget", effort.budget_s), ("warm-up limit", effort.warmup_limit_s)):
         if value is not None and value <= 0:
             raise InputError(f"a {name} of {value:g} s measures nothing", expected="more than 0 s")
+    given = {
+        "a number of runs": effort.runs is not None,
+        "a budget": effort.budget_s is not None,
+        "a search for a rate": isinstance(scenario, Server) and scenario.rate_per_s is None,
+    }
+    for other, is_given in given.items():
+        if effort.sustained_s and is_given:
+            raise InputError(
+                f"a sustained time and {other} are both given", expected="one of the two"
+            )
     for percentile in effort.percentiles:
         if not 0 < percentile < 100:
             raise InputError(

@@ -52,6 +52,11 @@ class Model:
     variant: str = ""
     offline: Mapping[str, int] | None = None
 
+    @property
+    def again(self) -> str:
+        """What to compare with to repeat a comparison: no folder, as in `name`."""
+        return self.name
+
     def contender(self, feeds: Path) -> Contender:
         """The model as a contender that is fed a file."""
         # Threads that spin between runs would take time from the others.
@@ -77,12 +82,14 @@ class Peer:
         name: For people.
         factory: A function of `toolkit.profiling.peers`.
         arguments: Its arguments but for the feeds.
+        again: What to compare with to repeat a comparison, the folder of a source left out.
         python: Its interpreter; this one when empty.
     """
 
     name: str
     factory: str
     arguments: Mapping[str, Any]
+    again: str
     python: str = ""
 
     def contender(self, feeds: Path) -> Contender:
@@ -197,6 +204,7 @@ def options_document(options: SessionOptions) -> dict[str, Any]:
 def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Peer:
     if name not in PEERS:
         raise InputError(f"there is no peer {name!r}", expected=f"one of {', '.join(PEERS)}")
+    parts = [f"{k}={Path(v).name if k == 'source' else v}" for k, v in settings.items()]
     python = settings.pop("python", "")
     if python and not Path(python).is_file():
         raise InputError(f"the interpreter {python} does not exist", expected="a Python program")
@@ -226,6 +234,7 @@ def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Pee
         name=",".join([f"peer:{name}", *shown]),
         factory=f"toolkit.profiling.peers:{name}",
         arguments=arguments,
+        again=",".join([f"peer:{name}", *parts]),
         python=python,
     )
 
