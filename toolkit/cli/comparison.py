@@ -92,7 +92,7 @@ TuneOption = Annotated[
         "--tune",
         help=(
             "Search threads, spinning, graph level, arena, batch and sessions, and write the "
-            "session options into the variant where they are faster for certain."
+            "what is faster for certain into the variant, for machines of this class."
         ),
     ),
 ]
@@ -268,6 +268,6 @@ def _show_tuning(report: "TuneReport", *, as_json: bool) -> None:
     output.show_text(report.sentence)
     if report.batch is not None:
         output.show_text(
-            f"most throughput: batches of {report.batch}, {report.sessions} sessions of "
-            f"{report.session_threads} threads"
+            f"most throughput: batches of {report.batch}, sessions: {report.sessions}, threads of "
+            f"each: {report.session_threads}; infer, Model.batch and --scenario offline take them"
         )

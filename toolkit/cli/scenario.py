@@ -80,7 +80,7 @@ SessionsOption = Annotated[
         "--sessions",
         min=1,
         help="Sessions beside each other, for server and offline.",
-        show_default="1 to serve, one a core offline",
+        show_default="1 to serve; offline what --tune found here, or one a core",
     ),
 ]
 TokensOption = Annotated[

@@ -20,7 +20,7 @@ from toolkit.package.integrity import (
     portable,
     refuse_links,
 )
-from toolkit.package.tuned import options_here
+from toolkit.package.tuned import Split, options_here, split_here
 
 MANIFEST = "manifest.json"
 COMPONENT_FILE = "component.json"
@@ -82,6 +82,10 @@ class Variant:
     def session_options(self) -> dict[str, str]:
         """ONNX Runtime session configuration that the package asks for on this machine."""
         return options_here(self.entry.executor_info.ort.session_options, self.contents.details)
+
+    def split(self, provider: str) -> Split | None:
+        """How piles of samples are split best here, if that was tuned for the provider."""
+        return split_here(self.contents.details, provider)
 
 
 @dataclass(frozen=True, kw_only=True)

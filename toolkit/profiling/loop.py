@@ -40,7 +40,7 @@ class WarmUp(msgspec.Struct, frozen=True, kw_only=True):
         runs: Runs made and discarded.
         ms: How long they took.
         ended: "steady" when the medians of the last windows agree, "time limit" when they never
-            did, "as asked" for a fixed number.
+            did, "as asked" for a fixed number, "failed" when a run failed.
     """
 
     runs: int

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage, is_bare
+from toolkit.package import ModelPackage, Split, is_bare
 from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
@@ -41,6 +41,7 @@ class Model:
         package: The package's directory; None for a bare file.
         variant: The package's variant; empty for a bare file.
         offline: How a pile of samples is split, where a run is such a pile; see `peers.offline`.
+        split: How it is split best here, if that was tuned.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Model:
     package: Path | None = None
     variant: str = ""
     offline: Mapping[str, int] | None = None
+    split: Split | None = None
 
     @property
     def again(self) -> str:
@@ -127,6 +129,7 @@ def open_model(
         reference=reference if reference is not None and reference.is_file() else None,
         package=source,
         variant=chosen.name,
+        split=chosen.split(options.provider),
     )
 
 

@@ -26,8 +26,11 @@ def check_result(
     if measured.failure:
         error = revive(measured.failure)
         of = "" if effort.runs is None else f" of {effort.runs}"
+        made = f"{measured.made}{of} timed runs"
+        if measured.warmup is not None and measured.warmup.ended == "failed":
+            made = f"{measured.warmup.runs} runs of the warm-up"
         raise RunFailedError(
-            f"{error.problem}, after {measured.made}{of} timed runs",
+            f"{error.problem}, after {made}",
             report=report,
             expected=error.expected,
             fix=error.fix,
