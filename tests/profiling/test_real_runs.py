@@ -44,6 +44,32 @@ def fails_sometimes(file: Path) -> None:
     onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)
 
 
+def takes_only_zeros(file: Path) -> None:
+    """Write y = table[x] with a table of one entry: random whole numbers do not fit."""
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        "takes_only_zeros",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [64])],
+        [numpy_helper.from_array(np.zeros(1, np.float32), "table")],
+    )
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=OPSETS), file)
+
+
+def test_inputs_that_were_guessed_wrongly_say_what_to_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "zeros.onnx"
+    takes_only_zeros(model)
+    np.save(tmp_path / "x.npy", np.zeros(64, np.int64))
+    typed = ["profile", str(model), "--runs", "5", "--warmup", "0", "-q"]
+    assert main(typed) == 3
+    printed = capsys.readouterr().err
+    assert "in the first run" in printed
+    assert "--input x=FILE.npy" in printed
+    assert main([*typed, "--input", f"x={tmp_path / 'x.npy'}"]) == 0
+
+
 def test_streams_of_a_fixed_graph_run_from_as_many_threads(tmp_path: Path) -> None:
     one_row(tmp_path / "row.onnx")
     report = profile(
