@@ -84,7 +84,7 @@ def infer(
     asked: Asked,
     variant: str | None = None,
     options: SessionOptions | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     allow_non_finite: bool = False,
     output: Path | None = None,
     force: bool = False,
@@ -96,7 +96,7 @@ def infer(
         asked: What to run.
         variant: The package's variant; the preferred one when not given.
         options: Provider, threads and the like.
-        batch_size: Most items in one run.
+        batch_size: Most items in one run; None for what was tuned here, or 32.
         allow_non_finite: Let NaN and infinities into the model.
         output: .npz for the raw output tensors, .jsonl for one result a line.
         force: Replace `output`.
@@ -191,7 +191,7 @@ def _feeds(model: Model, files: Mapping[str, Path]) -> dict[str, Array]:
 
 
 def _run(
-    model: Model, items: list[Item], batch_size: int, *, keep: bool
+    model: Model, items: list[Item], batch_size: int | None, *, keep: bool
 ) -> tuple[list[Result], dict[str, Array]]:
     """Results in order, and the raw outputs in order when they shall be kept."""
     results: list[Result] = [{}] * len(items)

@@ -1,11 +1,15 @@
 """One call from a package, or a bare `.onnx` file, to answers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import overload
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage, Variant
+from toolkit.package import ModelPackage, Variant, is_bare
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.tasks import Item, Result, Task, TaskSpec, open_task
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
@@ -21,13 +25,28 @@ class Model:
         variant: The package's variant; empty for a bare file.
         session: The ONNX Runtime session.
         task: Pre- and post-processing.
+        batch_size: Most items in one run where no number is given.
     """
 
-    def __init__(self, source: Path, variant: str, session: Session, task: Task) -> None:
+    def __init__(
+        self,
+        source: Path,
+        variant: str,
+        session: Session,
+        task: Task,
+        *,
+        batch_size: int = BATCH_SIZE,
+        open_sessions: Callable[[], Sequence[Session]] | None = None,
+    ) -> None:
+        # open_sessions opens those that run batches beside each other, when there are batches.
         self.source = source
         self.variant = variant
         self.session = session
         self.task = task
+        self.batch_size = batch_size
+        self._open_sessions = open_sessions
+        self._sessions: Sequence[Session] = ()
+        self._opening = Lock()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -63,7 +82,7 @@ class Model:
             return self.batch(items)
         return self.task.decode(self.session.run(self.task.encode([items])))[0]
 
-    def batch(self, items: Iterable[Item], *, batch_size: int = BATCH_SIZE) -> list[Result]:
+    def batch(self, items: Iterable[Item], *, batch_size: int | None = None) -> list[Result]:
         """Results in the order of the items; see `batches`."""
         if isinstance(items, (str, Mapping)):
             raise InputError("batch takes a list of items, not one", expected='["a text", ...]')
@@ -75,7 +94,7 @@ class Model:
         return results
 
     def batches(
-        self, items: Sequence[Item], *, batch_size: int = BATCH_SIZE
+        self, items: Sequence[Item], *, batch_size: int | None = None
     ) -> Iterator[tuple[list[int], dict[str, Array]]]:
         """Positions and raw outputs, a batch at a time.
 
@@ -83,18 +102,44 @@ class Model:
 
         Args:
             items: Texts, rows or images.
-            batch_size: Most items in one run.
+            batch_size: Most items in one run; `Model.batch_size` when not given, which is what
+                `toolkit profile --tune` found for machines of this class.
 
         Raises:
             InputError: An item does not fit the model.
         """
+        size = batch_size or self.batch_size
         order = list(range(len(items)))
         if items and all(isinstance(item, str) for item in items):
             order.sort(key=lambda i: len(items[i]))
-        for start in range(0, len(order), batch_size):
-            positions = order[start : start + batch_size]
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def answered(positions: list[int], session: Session) -> dict[str, Array]:
             numbers = [position + 1 for position in positions]
-            yield positions, self.outputs([items[i] for i in positions], numbers)
+            return session.run(self.task.encode([items[i] for i in positions], numbers))
+
+        if len(parts) < 2 or self._open_sessions is None:
+            for positions in parts:
+                yield positions, answered(positions, self.session)
+            return
+        free: SimpleQueue[Session] = SimpleQueue()
+        for session in self._opened(self._open_sessions):
+            free.put(session)
+
+        def by_whoever_is_free(positions: list[int]) -> dict[str, Array]:
+            session = free.get()
+            try:
+                return answered(positions, session)
+            finally:
+                free.put(session)
+
+        with ThreadPoolExecutor(len(self._sessions)) as pool:
+            yield from zip(parts, pool.map(by_whoever_is_free, parts), strict=True)
+
+    def _opened(self, opening: Callable[[], Sequence[Session]]) -> Sequence[Session]:
+        with self._opening:
+            self._sessions = self._sessions or opening()
+        return self._sessions
 
     def outputs(
         self, items: Sequence[Item], numbers: Sequence[int] | None = None
@@ -132,13 +177,7 @@ def load(
     """
     path = Path(source)
     options = options or SessionOptions()
-    if path.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{path} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(path, variant):
         session = open_session(path, options)
         return Model(path, "", session, open_task(TaskSpec(name="tensors"), None, session.inputs))
     package = ModelPackage.open(path)
@@ -147,6 +186,24 @@ def load(
 
 def load_variant(package: ModelPackage, variant: Variant, options: SessionOptions) -> Model:
     """Open one variant of an open package; see `load`."""
-    session = open_session(package.verified(variant), options, config=variant.session_options)
+    config = variant.session_options
+    file = package.verified(variant)
+    session = open_session(file, options, config=config)
     task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
-    return Model(package.path, variant.name, session, task)
+    split = variant.split(options.provider)
+    several = None
+    if split is not None and split.sessions > 1 and not options.threads:
+        count = split.sessions
+        each = replace(options, threads=split.threads, spinning=False)
+
+        def several() -> Sequence[Session]:
+            return [open_session(file, each, config=config) for _ in range(count)]
+
+    return Model(
+        package.path,
+        variant.name,
+        session,
+        task,
+        batch_size=BATCH_SIZE if split is None else split.batch,
+        open_sessions=several,
+    )

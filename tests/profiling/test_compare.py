@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.builders import OPSETS
+from tests.profiling.tiny_checkpoint import tiny_checkpoint
 from tests.tiny_package import GRAPH, add_preferred_variant, write_tiny_package
 from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError, InputError, SetupError
@@ -98,6 +99,28 @@ def test_a_comparison_is_replayed_with_its_settings(
     names = [[b["beside"] for b in document["comparisons"]] for document in (before, after)]
     assert names[0] == names[1]
     assert after["environment"]["shapes"] == {"input_ids": [1, 7]}
+
+
+@pytest.mark.torch
+def test_a_replay_finds_the_source_of_a_peer_or_says_that_it_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    checkpoint = tiny_checkpoint(tmp_path / "elsewhere" / "tiny")
+    peer = f"peer:torch,source={checkpoint},threads=1"
+    arguments = ["profile", str(GRAPH), "--shape", "sequence=2", "--compare", peer]
+    assert main([*arguments, "--budget", "0.1", "--json", "-q"]) == 0
+    first = capsys.readouterr().out
+    assert json.loads(first)["settings"]["against"] == ["peer:torch,source=tiny,threads=1"]
+    assert str(tmp_path) not in first
+    result = tmp_path / "result.json"
+    result.write_text(first)
+    replay = ["profile", str(GRAPH), "--replay", str(result), "--json", "-q"]
+    assert main(replay) == 3
+    assert "tiny is neither beside" in capsys.readouterr().err
+    checkpoint.rename(tmp_path / "tiny")
+    assert main(replay) == 0
+    assert json.loads(capsys.readouterr().out)["comparisons"][0]["beside"] == "peer:torch,threads=1"
 
 
 def test_variants_with_different_answers_are_said_to_be_so(tmp_path: Path) -> None:

@@ -119,4 +119,7 @@ def test_a_budget_that_cannot_carry_the_percentile_is_refused_with_one_that_can(
     with pytest.raises(InputError, match="p99") as caught:
         check_budget(effort, 100e6)
     assert "368 runs" in caught.value.expected
-    assert caught.value.fix.startswith("--budget 55s")
+    assert caught.value.fix.startswith("--budget 56s")
+    with pytest.raises(InputError) as caught:
+        check_budget(Effort(percentiles=(99.0,), budget_s=1e-3, must_carry=True), 1e4)
+    assert caught.value.fix.startswith("--budget 1s")  # never "0s"

@@ -1,8 +1,9 @@
 """Tuning with measurements that are made up, and packages that are written or left alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,15 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.package import ModelPackage
 from toolkit.package import tuned as tuned_options
+from toolkit.profiling import profile
 from toolkit.profiling.comparison_report import Agreement, Beside
 from toolkit.profiling.offline_tuning import offline_splits
+from toolkit.profiling.scenarios import Offline
 from toolkit.profiling.sequential import RatioInterval
 from toolkit.profiling.specification import Model
 from toolkit.profiling.tune import _warn_if_busy, single_settings, tune
 from toolkit.profiling.tuning_report import TuneReport
+from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tensors import TensorSpec
 
 SPIN = "session.intra_op.allow_spinning"
@@ -32,7 +36,7 @@ class Bench:
         self.agrees = agrees
         self.interrupt = interrupt
         self.calls: list[list[str]] = []
-        self.confirmed = 1.0
+        self.split_configs: list[Mapping[str, str]] = []
 
     def __call__(self, model: Model, others: Sequence[Model], seconds: float) -> list[Beside]:
         self.calls.append([other.name for other in others])
@@ -43,7 +47,9 @@ class Bench:
     def _beside(self, other: Model) -> Beside:
         speed = 1.0
         if other.offline is not None:
+            self.split_configs.append(other.config)
             speed = self.speeds.get("split", 1.0) if other.offline["sessions"] > 1 else 1.0
+            speed *= self.speeds.get("small_batch", 1.0) if other.offline["batch"] == 8 else 1.0
         else:
             if other.config.get(SPIN) == "0":
                 speed *= self.speeds.get("spinning_off", 1.0)
@@ -156,6 +162,115 @@ def test_a_better_split_is_recorded_and_sets_no_session_option(package: ModelPac
     variant = ModelPackage.open(package.path).variant()
     assert variant.session_options == {}
     assert variant.contents.details["tuned"]["batch"] == 32
+
+
+def test_splits_are_measured_with_the_session_options_that_they_will_run_with(
+    package: ModelPackage,
+) -> None:
+    bench = Bench(spinning_off=1.3, one_thread=1.2, both=1.5)
+    tuned(package, bench)
+    assert {(c.get(SPIN), c.get(THREADS)) for c in bench.split_configs} == {("0", "1")}
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[SessionOptions]:
+    """Options of the sessions that `load` and what it returns open."""
+    seen: list[SessionOptions] = []
+
+    def counting(model: Path, options: SessionOptions, **more: Any) -> Session:
+        seen.append(options)
+        return open_session(model, options, **more)
+
+    monkeypatch.setattr("toolkit.inference.open_session", counting)
+    return seen
+
+
+TEXTS = ["good", "bad", "good film", "film", "bad film"] * 4
+EXPECTED = [["negative", "positive"]["good" in text] for text in TEXTS]
+
+
+def test_batches_are_of_the_tuned_size_and_run_in_the_tuned_sessions(
+    package: ModelPackage, opened: list[SessionOptions]
+) -> None:
+    tuned(package, Bench(split=1.5, small_batch=1.5))
+    model = load(package.path)
+    assert model.batch_size == 8
+    assert model("good")["label"] == "positive"
+    assert len(model.batch(TEXTS[:8])) == 8
+    assert len(opened) == 1  # one batch needs no more
+    for _ in range(2):
+        assert [result["label"] for result in model.batch(TEXTS)] == EXPECTED
+    assert [(o.threads, o.spinning) for o in opened[1:]] == [(1, False), (1, False)]
+    sizes = [len(positions) for positions, _ in model.batches(TEXTS, batch_size=6)]
+    assert sizes == [6, 6, 6, 2]
+
+
+def test_an_item_that_fails_in_one_of_several_sessions_is_named(package: ModelPackage) -> None:
+    tuned(package, Bench(split=1.5))
+    with pytest.raises(InputError, match="19"):
+        load(package.path).batch([*TEXTS[:18], 7.5, "bad"], batch_size=4)
+
+
+def test_threads_that_are_named_go_before_tuned_sessions(
+    package: ModelPackage, opened: list[SessionOptions]
+) -> None:
+    tuned(package, Bench(split=1.5))
+    model = load(package.path, options=SessionOptions(threads=1))
+    assert len(model.batch(TEXTS, batch_size=2)) == len(TEXTS)
+    assert len(opened) == 1
+
+
+def test_infer_reads_the_tuned_batch_unless_one_is_named(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(package, Bench(small_batch=1.5))
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    sizes: list[int] = []
+    run = Session.run
+
+    def noting(session: Session, feeds: Any) -> dict[str, Any]:
+        sizes.append(len(feeds["input_ids"]))
+        return run(session, feeds)
+
+    monkeypatch.setattr(Session, "run", noting)
+    command = ["infer", str(package.path), "--lines", str(tmp_path / "texts.txt"), "--json"]
+    assert main(command) == 0
+    assert main([*command, "--batch-size", "15"]) == 0
+    assert sizes == [8, 8, 4, 15, 5]
+
+
+def test_the_offline_scenario_reads_the_tuned_split_unless_another_is_named(
+    package: ModelPackage,
+) -> None:
+    tuned(package, Bench(split=1.5, small_batch=1.5))
+
+    def settings(scenario: Offline, threads: int = 0) -> tuple[int, int, int]:
+        report = profile(
+            package.path,
+            scenario=scenario,
+            options=SessionOptions(threads=threads),
+            runs=1,
+            warmup=0,
+            processes=1,
+        )
+        assert report.passes is not None
+        played = report.settings.scenario
+        return played["batch"], report.passes.sessions, report.passes.threads
+
+    assert settings(Offline()) == (8, 2, 1)
+    assert settings(Offline(sessions=1, batch=4)) == (4, 1, 1)
+    assert settings(Offline(sessions=1), threads=2) == (8, 1, 2)
+
+
+def test_a_split_holds_for_its_machine_and_its_provider_alone(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(package, Bench(split=1.5))
+    variant = ModelPackage.open(package.path).variant()
+    assert variant.split("cpu") is not None
+    assert variant.split("cuda") is None
+    monkeypatch.setattr(tuned_options, "machine_class", lambda: {"cpu": "another"})
+    assert variant.split("cpu") is None
 
 
 def test_a_machine_of_another_class_opens_the_package_as_it_was(

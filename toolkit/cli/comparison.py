@@ -80,8 +80,8 @@ ReplayOption = Annotated[
     typer.Option(
         "--replay",
         help=(
-            "Repeat a stored profile (--json) with its settings, whatever else is typed; the "
-            "model is looked for beside it and here if none is named."
+            "Repeat a stored profile or comparison (--json) with its settings; the models are "
+            "looked for beside it and here if none is named."
         ),
         metavar="RESULT.json",
         show_default=False,
@@ -93,7 +93,7 @@ TuneOption = Annotated[
         "--tune",
         help=(
             "Search threads, spinning, graph level, arena, batch and sessions, and write the "
-            "session options into the variant where they are faster for certain."
+            "what is faster for certain into the variant, for machines of this class."
         ),
     ),
 ]
@@ -111,23 +111,12 @@ class Asked:
     baseline: Path | None
     replay: Path | None
 
-    def check(self, source: Path | None, *, threads: int = 0) -> Path:
-        """The model; refuses what cannot be asked for together.
+    def model(self, source: Path | None) -> Path:
+        """The model that was named, or that of the result to repeat.
 
         Raises:
-            typer.BadParameter: It is missing, or two options exclude each other.
+            typer.BadParameter: It is missing.
         """
-        kinds: dict[str, object] = {"--compare": self.compare, "--tune": self.tune}
-        kinds |= {"--baseline": self.baseline, "--replay": self.replay}
-        typed = [name for name, value in kinds.items() if value]
-        if len(typed) > 1 and set(typed) != {"--baseline", "--replay"}:
-            raise typer.BadParameter(f"{typed[0]} and {typed[1]} cannot be asked for together")
-        if self.fail_if_slower is not None and not (self.compare or self.baseline):
-            raise typer.BadParameter(
-                "it needs --compare or --baseline", param_hint="--fail-if-slower"
-            )
-        if self.tune and threads:
-            raise typer.BadParameter("it is what --tune searches", param_hint="--threads")
         if source is None and self.replay is not None and self._stored is not None:
             from toolkit.profiling.replay import replayed_source
 
@@ -135,6 +124,17 @@ class Asked:
         if source is None:
             raise typer.BadParameter("a model package or an .onnx file is missing")
         return source
+
+    @property
+    def doing(self) -> str:
+        """What it does instead of a plain profile, as it is typed; empty for a plain profile."""
+        if self.compare:
+            return "--compare"
+        if self.tune:
+            return "--tune"
+        if self._is_stored_comparison:
+            return "--replay of a comparison"
+        return "--replay" if self.replay else ""
 
     @property
     def is_comparison(self) -> bool:
@@ -195,7 +195,7 @@ class Asked:
         if self._stored is not None and self.replay is not None:
             from toolkit.profiling.replay import replayed_comparison
 
-            against, asked = replayed_comparison(self._stored, self.replay)
+            against, asked = replayed_comparison(self._stored, self.replay, source)
         report = comparing.compare(source, against, **{**shared, **asked})
         _show_comparison(report, as_json=as_json)
         more.write(report.as_json())
@@ -271,6 +271,6 @@ def _show_tuning(report: "TuneReport", *, as_json: bool) -> None:
     output.show_text(report.sentence)
     if report.batch is not None:
         output.show_text(
-            f"most throughput: batches of {report.batch}, {report.sessions} sessions of "
-            f"{report.session_threads} threads"
+            f"most throughput: batches of {report.batch}, sessions: {report.sessions}, threads of "
+            f"each: {report.session_threads}; infer, Model.batch and --scenario offline take them"
         )

@@ -62,24 +62,13 @@ class Details:
         """Whether any of it was asked for."""
         return bool(self.operators or self.resources or self.report or self.trace)
 
-    def check(self, *, is_comparison: bool, is_tuning: bool) -> None:
-        """Refuse what cannot be done before anything is measured.
+    def check(self) -> None:
+        """Refuse what cannot be written before anything is measured.
 
         Raises:
             InputError: A file is there, or its folder is not.
-            typer.BadParameter: A comparison cannot take it.
         """
         from toolkit.profiling.writing import check_writable
-
-        one_model = {"--operators": self.operators, "--resources": self.resources}
-        one_model["--chrome-trace"] = self.trace is not None
-        one_model["--report"] = self.report is not None and is_tuning
-        typed = [name for name, is_typed in one_model.items() if is_typed]
-        if is_comparison and typed:
-            raise typer.BadParameter(
-                "it cannot be asked for together with " + ("--tune" if is_tuning else "--compare"),
-                param_hint=typed[0],
-            )
 
         for file in (self.report, self.trace):
             if file is not None:

@@ -52,7 +52,12 @@ def infer(
     allow_non_finite: Annotated[
         bool, typer.Option("--allow-non-finite", help="Let NaN and infinities into the model.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Most items in one run.")] = 32,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most items in one run.", show_default="what --tune found here, or 32"
+        ),
+    ] = None,
     target: OutputOption = None,
     force: ForceOption = False,
     variant: VariantOption = None,

@@ -23,10 +23,12 @@ from toolkit.cli.options import (
     pairs,
     session_options,
 )
+from toolkit.cli.together import check_together
 from toolkit.runtime.providers import Provider
 
 
 def profile(
+    context: typer.Context,
     source: OptionalSourceArgument = None,
     component: ComponentOption = None,
     variant: VariantOption = None,
@@ -79,7 +81,8 @@ def profile(
         baseline=baseline,
         replay=replay,
     )
-    source = asked.check(source, threads=threads)
+    check_together(context, asked)
+    source = asked.model(source)
     more = details.Details(
         operators=operators,
         resources=resources,
@@ -87,7 +90,7 @@ def profile(
         trace=chrome_trace,
         force=force,
     )
-    more.check(is_comparison=asked.is_comparison, is_tuning=tune)
+    more.check()
     options = session_options(
         provider=provider,
         provider_option=provider_option,
@@ -103,8 +106,9 @@ def profile(
         latency_bound_ms=latency_bound,
         sessions=sessions,
         tokens=batch_tokens,
+        percentile=percentile,
     ).document()
-    if len(points) > 1 and (asked.is_comparison or baseline or replay or more.is_asked):
+    if len(points) > 1 and (asked.is_comparison or baseline or more.is_asked):
         raise typer.BadParameter("several sizes are for plain profiles", param_hint="--shape")
     sizes = points[0]
     if asked.is_comparison:

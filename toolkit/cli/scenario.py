@@ -80,7 +80,7 @@ SessionsOption = Annotated[
         "--sessions",
         min=1,
         help="Sessions beside each other, for server and offline.",
-        show_default="1 to serve, one a core offline",
+        show_default="1 to serve; offline what --tune found here, or one a core",
     ),
 ]
 TokensOption = Annotated[
@@ -168,6 +168,7 @@ class AskedScenario:
     latency_bound_ms: float | None
     sessions: int | None
     tokens: int | None
+    percentile: Sequence[float] | None
 
     def document(self) -> dict[str, Any]:
         """The scenario as `profile` takes it.
@@ -183,6 +184,10 @@ class AskedScenario:
             "--latency-bound": (self.latency_bound_ms, (ScenarioWord.SERVER,)),
             "--sessions": (self.sessions, (ScenarioWord.SERVER, ScenarioWord.OFFLINE)),
             "--batch-tokens": (self.tokens, (ScenarioWord.OFFLINE,)),
+            "--percentile": (
+                self.percentile,
+                tuple(one for one in ScenarioWord if one is not ScenarioWord.OFFLINE),
+            ),
         }
         for name, (value, words) in belongs.items():
             if value is not None and word not in words:

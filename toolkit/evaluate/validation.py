@@ -17,7 +17,7 @@ from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import answer_all, score
 from toolkit.inference import Model, load, load_variant
 from toolkit.npz import read_npz
-from toolkit.package import ModelPackage, Variant, refuse_component
+from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import Task, TaskSpec, open_task
@@ -93,7 +93,7 @@ def validate(
     """
     path = Path(source)
     options = options or SessionOptions()
-    if path.suffix == ".onnx":
+    if is_bare(path, variant):
         if data is not None:
             raise InputError(
                 f"{path} is a bare model: nothing says what its outputs mean",

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.inspection.graph import GraphFacts, read_graph
-from toolkit.package import ModelPackage, Variant, refuse_component
+from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -162,13 +162,7 @@ def inspect_model(
         SetupError: onnx is not installed.
     """
     path = Path(source)
-    if path.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{path} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(path, variant):
         refuse_component(path, component)
         return Inspection(
             name=path.name,

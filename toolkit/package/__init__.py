@@ -1,7 +1,8 @@
 """The model package on disk; no other module knows its layout."""
 
 from toolkit.package.format import Contents, Signature, Source
-from toolkit.package.package import SUFFIX, ModelPackage, Variant, refuse_component
+from toolkit.package.package import SUFFIX, ModelPackage, Variant, is_bare, refuse_component
+from toolkit.package.tuned import Split
 
 __all__ = [
     "SUFFIX",
@@ -9,6 +10,8 @@ __all__ = [
     "ModelPackage",
     "Signature",
     "Source",
+    "Split",
     "Variant",
+    "is_bare",
     "refuse_component",
 ]

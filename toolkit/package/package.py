@@ -27,7 +27,7 @@ from toolkit.package.integrity import (
     portable,
     refuse_links,
 )
-from toolkit.package.tuned import options_here
+from toolkit.package.tuned import Split, options_here, split_here
 from toolkit.tensors import TensorSpec
 
 MANIFEST = "manifest.json"
@@ -44,6 +44,27 @@ SESSION_OPTIONS = {
 }
 """What a variant may set. Among ONNX Runtime's other options are some that write files where they
 like, which 1.29 takes from a package in silence."""
+
+
+def is_bare(source: Path, variant: str | None = None) -> bool:
+    """Whether a source is a bare `.onnx` file, and no package.
+
+    Args:
+        source: What was named.
+        variant: The variant that was asked for, which a bare file does not have.
+
+    Raises:
+        InputError: A variant of a bare file was asked for.
+    """
+    if source.suffix.lower() != ".onnx":
+        return False
+    if variant is not None:
+        raise InputError(
+            f"{source} is a bare model: it has no variant {variant!r}",
+            expected="a model package",
+            fix="leave --variant out",
+        )
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +90,10 @@ class Variant:
     def session_options(self) -> dict[str, str]:
         """ONNX Runtime session configuration that the package asks for on this machine."""
         return options_here(self.entry.executor_info.ort.session_options, self.contents.details)
+
+    def split(self, provider: str) -> Split | None:
+        """How piles of samples are split best here, if that was tuned for the provider."""
+        return split_here(self.contents.details, provider)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,7 @@ def compare_models(
         settings={
             "budget_s": budget_s,
             "factor": factor,
+            "against": [other.again for other in others],
             "sizes": dict(sizes or {}),
             "seed": seed,
             "tolerance": tolerance,

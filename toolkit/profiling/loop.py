@@ -1,5 +1,6 @@
 """Runs one after another: until they are steady, then timed until the sample is enough."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class WarmUp(msgspec.Struct, frozen=True, kw_only=True):
         runs: Runs made and discarded.
         ms: How long they took.
         ended: "steady" when the medians of the last windows agree, "time limit" when they never
-            did, "as asked" for a fixed number.
+            did, "as asked" for a fixed number, "failed" when a run failed.
     """
 
     runs: int
@@ -205,5 +206,5 @@ def check_budget(effort: Effort, run_ns: float) -> None:
             f"a budget of {effort.limit_s:g} s is too short for p{max(effort.percentiles):g}: "
             f"a run takes {run_ns / 1e6:.3g} ms",
             expected=f"{effort.needed} runs, about {needed_s:.3g} s",
-            fix=f"--budget {1.5 * needed_s:.0f}s, or a lower --percentile",
+            fix=f"--budget {math.ceil(1.5 * needed_s)}s, or a lower --percentile",
         )

@@ -92,13 +92,10 @@ class Measuring:
 
     def _streams(self, run: Run) -> Found:
         recording = Recording()
-        warmup: WarmUp | None = None
-        failure: InputError | None = None
         feeds = self.queries.feeds
-        try:
-            warmup = warm_up(run, feeds, self.effort, clock_ns=self.clock_ns)
-        except InputError as error:
-            return {"warmup": warmup}, error
+        warmup, failure = self._warm(run)
+        if failure is not None:
+            return {"warmup": warmup}, failure
         if warmup.runs:
             check_budget(self.effort, warmup.ms * 1e6 / warmup.runs)
         try:
@@ -116,14 +113,29 @@ class Measuring:
             warmup, recording.times_ns, recording.started_ns, recording.made
         ), failure
 
+    def _warm(self, run: Run) -> tuple[WarmUp, InputError | None]:
+        """The warm-up, or what was made of it until a run failed."""
+        made = 0
+
+        def counted(feeds: Feeds) -> None:
+            nonlocal made
+            run(feeds)
+            made += 1
+
+        began = self.clock_ns()
+        try:
+            feeds = self.queries.feeds
+            return warm_up(counted, feeds, self.effort, clock_ns=self.clock_ns), None
+        except InputError as error:
+            return WarmUp(runs=made, ms=(self.clock_ns() - began) / 1e6, ended="failed"), error
+
     def _server(self, server: Server) -> Found:
         warmup: WarmUp | None = None
         feeds = self.queries.feeds
-        try:
-            for run in self.runs:
-                warmup = warm_up(run, feeds, self.effort, clock_ns=self.clock_ns)
-        except InputError as error:
-            return {"warmup": warmup}, error
+        for run in self.runs:
+            warmup, failure = self._warm(run)
+            if failure is not None:
+                return {"warmup": warmup}, failure
         trials: list[Any] = []
         rate = server.rate_per_s
         if rate is None:
@@ -215,7 +227,8 @@ class Measuring:
             )
         except InputError as error:
             failure = error
-        warmup = WarmUp(runs=1 if warm_ns else 0, ms=warm_ns / 1e6, ended="as asked")
+        passes = 1 if self.effort.warmup is None else self.effort.warmup
+        warmup = WarmUp(runs=passes if warm_ns else 0, ms=warm_ns / 1e6, ended="as asked")
         started = [0, *np.cumsum(times).tolist()][: len(times)]
         found = self._found(warmup, times, started, len(times))
         return {**found, "throughput": throughput, "samples_per_run": count}, failure

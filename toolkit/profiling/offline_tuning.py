@@ -1,8 +1,8 @@
 """Ways to split a pile of samples into batches and sessions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from toolkit.package import Split
 from toolkit.tensors import TensorSpec
 
 SAMPLES = 64
@@ -12,43 +12,22 @@ USUAL_BATCH = 32
 SMALL_BATCH = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """One way.
-
-    Attributes:
-        batch: Samples a run.
-        sessions: Sessions that run beside each other.
-        threads: Intra-op threads of each.
-    """
-
-    batch: int
-    sessions: int
-    threads: int
-
-    @property
-    def document(self) -> dict[str, int]:
-        """As the contender is told."""
-        return {"batch": self.batch, "sessions": self.sessions, "session_threads": self.threads}
-
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """As a report says it."""
-        return {key: str(value) for key, value in self.document.items()}
-
-
-def offline_splits(threads: int, inputs: Sequence[TensorSpec]) -> list[Split]:
+def offline_splits(
+    threads: int, inputs: Sequence[TensorSpec], *, alone: int | None = None
+) -> list[Split]:
     """The toolkit's usual split first, then those worth trying; none for a fixed batch.
 
     Args:
         threads: The default number of threads.
         inputs: The graph inputs.
+        alone: Threads of a session that runs alone, where they were tuned.
     """
     if not all(spec.shape and isinstance(spec.shape[0], str) for spec in inputs):
         return []
+    alone = alone or threads
     splits = [
-        Split(batch=USUAL_BATCH, sessions=1, threads=threads),
-        Split(batch=SMALL_BATCH, sessions=1, threads=threads),
+        Split(batch=USUAL_BATCH, sessions=1, threads=alone),
+        Split(batch=SMALL_BATCH, sessions=1, threads=alone),
     ]
     if threads > 1:
         splits += [

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import InputError, SetupError, ToolkitError
+from toolkit.npz import read_npz, write_npz
 from toolkit.runtime.fresh import answer
 from toolkit.tensors import Array
 
@@ -41,7 +42,7 @@ class Made:
 
     def save(self, file: str) -> None:
         """Write the outputs of one run as .npz."""
-        np.savez(file, **self.outputs())  # type: ignore[arg-type]  # stubs take names for options
+        Path(file).write_bytes(write_npz(self.outputs()))
 
 
 def ours(*, model: str, options: dict[str, Any], config: dict[str, str], feeds: str) -> Made:
@@ -154,8 +155,7 @@ def torch(*, source: str, feeds: str, threads: int = 0, compile: bool = False) -
         torch.set_num_threads(threads)
     module, names = _torch_module(source)
     called = torch.compile(module) if compile else module
-    with np.load(feeds, allow_pickle=False) as arrays:
-        tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    tensors = {name: torch.from_numpy(array) for name, array in read_npz(Path(feeds)).items()}
 
     def run() -> Any:
         with torch.inference_mode():
@@ -182,8 +182,14 @@ def optimum(*, source: str, feeds: str, threads: int = 0) -> Made:
         library = importlib.import_module("optimum.onnxruntime")
         ort = importlib.import_module("onnxruntime")
         transformers = importlib.import_module("transformers")
-    config = transformers.AutoConfig.from_pretrained(source)
-    ending = next((c for c in _OPTIMUM_CLASSES if config.architectures[0].endswith(c)), "")
+    if not (Path(source) / "config.json").is_file():  # a name would be looked for in the network
+        raise InputError(
+            f"{source} is no checkpoint", expected="a folder with config.json and weights"
+        )
+    with _failures("optimum", "reading the checkpoint"):
+        config = transformers.AutoConfig.from_pretrained(source)
+    names = config.architectures or [""]
+    ending = next((c for c in _OPTIMUM_CLASSES if names[0].endswith(c)), "")
     kind = getattr(library, f"ORTModelFor{ending or 'FeatureExtraction'}")
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
@@ -217,14 +223,11 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
     session = open_session(
         Path(request["model"]), SessionOptions(**options), config=request["config"]
     )
-    reference = None
-    if request["reference"]:
-        with np.load(request["reference"], allow_pickle=False) as arrays:
-            reference = {name: arrays[name] for name in arrays.files}
+    reference = read_npz(Path(request["reference"])) if request["reference"] else None
     feeds = profile_feeds(
         session.inputs, reference=reference, sizes=request["sizes"], seed=request["seed"]
     )
-    np.savez(request["feeds"], **feeds)  # type: ignore[arg-type]  # stubs take names for options
+    Path(request["feeds"]).write_bytes(write_npz(feeds))
     is_reference = reference is not None and set(reference) == set(feeds)
     return {
         "shapes": {name: [*array.shape] for name, array in feeds.items()},
@@ -261,14 +264,14 @@ def _named(returned: Any, names: tuple[str, ...]) -> Outputs:
 
 
 def _feeds(file: str, names: list[str]) -> dict[str, Array]:
-    with np.load(file, allow_pickle=False) as arrays:
-        missing = [name for name in names if name not in arrays.files]
-        if missing:
-            raise InputError(
-                f"it takes the input {missing[0]!r}, which the first contender does not have",
-                expected=f"no inputs but {', '.join(arrays.files)}",
-            )
-        return {name: arrays[name] for name in names}
+    arrays = read_npz(Path(file))
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise InputError(
+            f"it takes the input {missing[0]!r}, which the first contender does not have",
+            expected=f"no inputs but {', '.join(arrays)}",
+        )
+    return {name: arrays[name] for name in names}
 
 
 @contextmanager

@@ -76,13 +76,29 @@ def prepare(
     """
     if given.files and given.data:
         raise InputError("--input and --data are both given", expected="one of the two")
+    if given.files and given.sizes:
+        raise InputError(
+            "--input and --shape are both given: the files have the sizes that they have",
+            expected="one of the two",
+        )
     sizes = _with_streams(specs, given.sizes, scenario)
     if given.data:
         return _of_data(specs, task, given, sizes, scenario)
     reference = _read(given.reference)
     if given.files:
         feeds = _of_files(specs, given.files)
-        return Queries(feeds=[feeds], kind="files", samples=samples_per_run(feeds))
+        samples = samples_per_run(feeds)
+        if (
+            isinstance(scenario, MultiStream)
+            and is_batchable(specs)
+            and samples != scenario.streams
+        ):
+            raise InputError(
+                f"the files hold a batch of {samples}, --streams asks for {scenario.streams}",
+                expected="one sample a stream",
+                fix=f"--streams {samples}",
+            )
+        return Queries(feeds=[feeds], kind="files", samples=samples)
     made = profile_feeds(specs, reference=reference, sizes=sizes, seed=given.seed)
     kind: InputKind = "random"
     if reference is not None and set(reference) == set(made):
@@ -142,6 +158,11 @@ def _of_data(
     items = read_samples(Path(given.data), task.specification, reading).items
     order = np.random.default_rng(given.seed).permutation(len(items)).tolist()
     if isinstance(scenario, Offline):
+        if given.sizes:
+            raise InputError(
+                "--shape is not read: the offline scenario makes its batches of the data itself",
+                fix="leave --shape out, or say how large batches of texts are: --batch-tokens 256",
+            )
         feeds = task.encode([items[order[0]]])
         return Queries(feeds=[feeds], kind="data", samples=1, items=items)
     size = next((sizes[name] for name in batch_names if name in sizes), 1)

@@ -1,7 +1,6 @@
 """The model and the settings that repeat a stored run."""
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,8 @@ import msgspec
 from toolkit.errors import InputError
 from toolkit.profiling.stored import Stored
 from toolkit.runtime import Provider, SessionOptions
+
+_BESIDE = "run it in the folder that holds it, or put the result there"
 
 
 def replayed(stored: Stored, call: Callable[..., Any]) -> dict[str, Any]:
@@ -50,15 +51,18 @@ def replayed(stored: Stored, call: Callable[..., Any]) -> dict[str, Any]:
     return {**rest, "options": options, "component": None, "variant": variant}
 
 
-def replayed_comparison(stored: Stored, file: Path) -> tuple[list[str], dict[str, Any]]:
+def replayed_comparison(
+    stored: Stored, file: Path, source: Path
+) -> tuple[list[str], dict[str, Any]]:
     """What a stored comparison compared with, and the other arguments that repeat it.
 
     Args:
         stored: The result, whose scenario is "comparison".
-        file: Where it lies: models are looked for beside it, and here.
+        file: Where it lies: models and the sources of peers are looked for beside it, and here.
+        source: The model that is compared.
 
     Raises:
-        InputError: A model is not found, or this version cannot repeat the comparison.
+        InputError: A model or a source is not found, or this version cannot repeat the comparison.
     """
     try:
         settings = msgspec.convert(stored.settings, _ComparisonSettings)
@@ -69,13 +73,7 @@ def replayed_comparison(stored: Stored, file: Path) -> tuple[list[str], dict[str
             f"the comparison in {file} cannot be repeated: {error}",
             expected="a result of toolkit profile --compare, written by this version",
         ) from error
-    against: list[str] = []
-    for compared in stored.comparisons:
-        name = re.sub(r" \(\d+\)$", "", compared.beside)  # the same contender several times
-        if not name.startswith("peer:"):
-            model = name.partition(",")[0].partition("@")[0]
-            name = str(_near(model, file).parent / name)
-        against.append(name)
+    against = [_found(text, file, source) for text in settings.against]
     return against, {
         "component": None,
         "variant": stored.environment.variant or None,
@@ -88,9 +86,25 @@ def replayed_comparison(stored: Stored, file: Path) -> tuple[list[str], dict[str
     }
 
 
+def _found(text: str, file: Path, source: Path) -> str:
+    """A contender with the folders that its name left out."""
+    head, *parts = text.split(",")
+    if not head.startswith("peer:"):
+        model, at, variant = head.partition("@")
+        near = source if model == source.name else _near(model, file, fix=_BESIDE)
+        return ",".join([f"{near}{at}{variant}", *parts])
+    for i, part in enumerate(parts):
+        key, _, value = part.partition("=")
+        if key == "source" and ":" not in value:
+            near = source if value == source.name else _near(value, file, fix=_BESIDE)
+            parts[i] = f"source={near}"
+    return ",".join([head, *parts])
+
+
 class _ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float
     factor: float | None
+    against: list[str]
     sizes: dict[str, int]
     seed: int
     tolerance: float
@@ -105,15 +119,16 @@ def replayed_source(stored: Stored, file: Path, given: Path | None) -> Path:
     """
     if given is not None:
         return given
-    return _near(stored.environment.model, file)
+    name = stored.environment.model
+    return _near(name, file, fix=f"toolkit profile PATH-OF-{name} --replay {file}")
 
 
-def _near(name: str, file: Path) -> Path:
+def _near(name: str, file: Path, *, fix: str) -> Path:
     for folder in (file.resolve().parent, Path.cwd()):
         if (folder / name).exists():
             return folder / name
     raise InputError(
         f"{name} is neither beside {file} nor here",
-        expected="the model that was profiled",
-        fix=f"toolkit profile PATH-OF-{name} --replay {file}",
+        expected="what was measured then",
+        fix=fix,
     )

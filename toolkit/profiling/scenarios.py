@@ -16,6 +16,7 @@ ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
 
 
 BUDGET_S = 10.0
+OFFLINE_BATCH = 16
 
 
 class SingleStream(
@@ -54,14 +55,15 @@ class Offline(msgspec.Struct, frozen=True, kw_only=True, tag="offline", tag_fiel
     """All samples are there from the start: throughput is what counts.
 
     Attributes:
-        sessions: Sessions of one thread each; 0 is one a core that this process may use.
+        sessions: Sessions beside each other; 0 is what was tuned for this machine, or one a core
+            that this process may use, of one thread each.
         tokens: Padded tokens of a batch of texts; of anything else, `batch` samples.
-        batch: Samples of a batch that is not text.
+        batch: Samples of a batch that is not text; 0 is what was tuned, or `OFFLINE_BATCH`.
     """
 
     sessions: int = 0
     tokens: int = 256
-    batch: int = 16
+    batch: int = 0
 
 
 Scenario = SingleStream | MultiStream | Server | Offline
@@ -135,6 +137,16 @@ def check(scenario: Scenario, effort: Effort) -> None:
     for name, value in (("budget", effort.budget_s), ("warm-up limit", effort.warmup_limit_s)):
         if value is not None and value <= 0:
             raise InputError(f"a {name} of {value:g} s measures nothing", expected="more than 0 s")
+    given = {
+        "a number of runs": effort.runs is not None,
+        "a budget": effort.budget_s is not None,
+        "a search for a rate": isinstance(scenario, Server) and scenario.rate_per_s is None,
+    }
+    for other, is_given in given.items():
+        if effort.sustained_s and is_given:
+            raise InputError(
+                f"a sustained time and {other} are both given", expected="one of the two"
+            )
     for percentile in effort.percentiles:
         if not 0 < percentile < 100:
             raise InputError(
@@ -165,7 +177,7 @@ def _check_scenario(scenario: Scenario) -> None:
             raise InputError(f"no run keeps a bound of {bound:g} ms", expected="more than 0 ms")
         case Server(sessions=sessions) if sessions < 1:
             raise InputError(f"{sessions} sessions answer nothing", expected="one or more")
-        case Offline() if scenario.sessions < 0 or scenario.tokens < 1 or scenario.batch < 1:
+        case Offline() if scenario.sessions < 0 or scenario.tokens < 1 or scenario.batch < 0:
             raise InputError(
                 "a number of sessions, tokens or samples is not positive", expected="one or more"
             )

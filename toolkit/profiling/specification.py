@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage, refuse_component
+from toolkit.package import ModelPackage, Split, is_bare, refuse_component
 from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
@@ -44,6 +44,7 @@ class Model:
             for a bare file.
         component: Its component; empty for a bare file.
         offline: How a pile of samples is split, where a run is such a pile; see `peers.offline`.
+        split: How it is split best here, if that was tuned.
     """
 
     name: str
@@ -55,6 +56,12 @@ class Model:
     variant: str = ""
     component: str = ""
     offline: Mapping[str, int] | None = None
+    split: Split | None = None
+
+    @property
+    def again(self) -> str:
+        """What to compare with to repeat a comparison: no folder, as in `name`."""
+        return self.name
 
     def contender(self, feeds: Path) -> Contender:
         """The model as a contender that is fed a file."""
@@ -81,12 +88,14 @@ class Peer:
         name: For people.
         factory: A function of `toolkit.profiling.peers`.
         arguments: Its arguments but for the feeds.
+        again: What to compare with to repeat a comparison, the folder of a source left out.
         python: Its interpreter; this one when empty.
     """
 
     name: str
     factory: str
     arguments: Mapping[str, Any]
+    again: str
     python: str = ""
 
     def contender(self, feeds: Path) -> Contender:
@@ -119,13 +128,7 @@ def open_model(
         InputError: The source is missing or damaged, or has no such component or variant.
     """
     options = options or SessionOptions()
-    if source.suffix == ".onnx":
-        if variant is not None:
-            raise InputError(
-                f"{source} is a bare model: it has no variant {variant!r}",
-                expected="a model package",
-                fix="leave --variant out",
-            )
+    if is_bare(source, variant):
         refuse_component(source, component)
         if not source.is_file():
             raise InputError(f"the model {source} does not exist", expected="an .onnx file")
@@ -153,6 +156,7 @@ def open_model(
         package=source,
         variant=spelled,
         component=package.component_name,
+        split=chosen.split(options.provider),
     )
 
 
@@ -175,11 +179,9 @@ def parse(text: str, subject: Model) -> Model | Peer:
     if head in {"", "@"}:
         model = subject
     elif head.startswith("@"):
-        if subject.package is None:
-            raise InputError(f"{subject.name} is a bare model: it has no variant {head[1:]!r}")
         model = open_model(
-            subject.package,
-            component=None if "/" in head else subject.component,
+            subject.package or subject.file,
+            component=None if subject.package is None or "/" in head else subject.component,
             variant=head[1:],
             options=subject.options,
         )
@@ -246,6 +248,7 @@ def options_document(options: SessionOptions) -> dict[str, Any]:
 def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Peer:
     if name not in PEERS:
         raise InputError(f"there is no peer {name!r}", expected=f"one of {', '.join(PEERS)}")
+    parts = [f"{k}={Path(v).name if k == 'source' else v}" for k, v in settings.items()]
     python = settings.pop("python", "")
     if python and not Path(python).is_file():
         raise InputError(f"the interpreter {python} does not exist", expected="a Python program")
@@ -275,6 +278,7 @@ def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Pee
         name=",".join([f"peer:{name}", *shown]),
         factory=f"toolkit.profiling.peers:{name}",
         arguments=arguments,
+        again=",".join([f"peer:{name}", *parts]),
         python=python,
     )
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -13,6 +13,7 @@ import msgspec
 from toolkit import __version__
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.machine import this_machine
+from toolkit.package import Split
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.child import Answer, Request
 from toolkit.profiling.curve import curve
@@ -24,7 +25,14 @@ from toolkit.profiling.report import (
     ProfileReport,
     Settings,
 )
-from toolkit.profiling.scenarios import Effort, Scenario, SingleStream, check
+from toolkit.profiling.scenarios import (
+    OFFLINE_BATCH,
+    Effort,
+    Offline,
+    Scenario,
+    SingleStream,
+    check,
+)
 from toolkit.profiling.specification import open_model
 from toolkit.profiling.statistics import PERCENTILES, summarize
 from toolkit.profiling.verdict import check_result
@@ -113,6 +121,7 @@ def profile(
         raise InputError(f"{processes} processes measure nothing", expected="one or more")
     options = options or SessionOptions()
     opened = open_model(Path(source), component=component, variant=variant, options=options)
+    played, options = _split(played, options, opened.split)
     name, model = Path(source).name, opened.file
     given = {**asdict(options), "provider": str(options.provider)}
     request = Request(
@@ -190,6 +199,21 @@ def profile(
     )
     check_result(report, measured, played, effort)
     return report
+
+
+def _split(
+    scenario: Scenario, options: SessionOptions, tuned: Split | None
+) -> tuple[Scenario, SessionOptions]:
+    """The offline scenario with what was not asked for filled in: as tuned, or as usual."""
+    if not isinstance(scenario, Offline):
+        return scenario, options
+    changed: dict[str, int] = {}
+    if not scenario.batch:
+        changed["batch"] = OFFLINE_BATCH if tuned is None else tuned.batch
+    if tuned is not None and not (scenario.sessions or options.threads):  # they belong together
+        changed["sessions"] = tuned.sessions
+        options = replace(options, threads=tuned.threads)
+    return msgspec.structs.replace(scenario, **changed), options
 
 
 def _title(scenario: Scenario) -> Any:

@@ -25,12 +25,6 @@ class StoredEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
 
 
-class StoredComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stored comparison compared with."""
-
-    beside: str
-
-
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The part of `toolkit profile --json` that a comparison or a repetition needs."""
 
@@ -40,7 +34,6 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = ""
     latency_ms: dict[str, float] = {}
     interval_95: dict[str, tuple[float, float]] = {}
-    comparisons: list["StoredComparison"] = []
 
 
 def read_result(file: Path) -> Stored:

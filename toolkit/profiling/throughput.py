@@ -154,7 +154,7 @@ def measure_passes(
 ) -> int:
     """Pass over the data until the throughput is known; says how long the warm-up took.
 
-    The first pass is the warm-up: it meets every shape that the others will meet.
+    One pass is warm-up enough where no number is asked for: it meets every shape that there is.
 
     Args:
         runs: One a session.
@@ -170,9 +170,10 @@ def measure_passes(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ToolkitWarning)  # texts that are cut: said once, not a pass
-        warm_ns = 0
-        if effort.warmup != 0:
-            warm_ns = one_pass(runs, batches(), taken, clock_ns=clock_ns)
+        warm_ns = sum(
+            one_pass(runs, batches(), taken, clock_ns=clock_ns)
+            for _ in range(1 if effort.warmup is None else effort.warmup)
+        )
         limit_s = effort.limit_s
         if effort.runs is None and effort.budget_s is None and not effort.sustained_s:
             limit_s = LIMIT_S

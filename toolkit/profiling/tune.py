@@ -16,12 +16,12 @@ from pathlib import Path
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.limits import default_threads, usable_cores
 from toolkit.machine import installed_versions
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, Split, is_bare
 from toolkit.package.tuned import machine_class, untuned
 from toolkit.package.write_tuned import write_tuned
 from toolkit.profiling.compare import check_budget, compare_models
 from toolkit.profiling.comparison_report import Beside
-from toolkit.profiling.offline_tuning import Split, offline_splits
+from toolkit.profiling.offline_tuning import offline_splits
 from toolkit.profiling.specification import Model, open_model, with_settings
 from toolkit.profiling.tuning_report import Settings, Tried, TuneReport
 from toolkit.progress import Progress, silent
@@ -77,7 +77,7 @@ def tune(
     """
     check_budget(budget_s, None)
     path = Path(source)
-    if path.suffix == ".onnx":
+    if is_bare(path):
         raise InputError(
             f"{path} is a bare model: it cannot hold what tuning finds",
             expected="a model package",
@@ -100,10 +100,11 @@ def tune(
             return found.besides
 
     search = _Search(defaults, measure, budget_s, progress)
-    singles = single_settings(threads or default_threads())
-    best = search.best(singles)
-    splits = offline_splits(threads or default_threads(), package.inputs)
-    split = search.best_split(splits) if splits else None
+    threads = threads or default_threads()
+    best = search.best(single_settings(threads))
+    alone = int(best.tried.settings.get("threads", 0)) if best else 0
+    splits = offline_splits(threads, package.inputs, alone=alone or None)
+    split = search.best_split(splits, best.model if best else defaults) if splits else None
     session_options = (
         {} if best is None else {k: v for k, v in best.model.config.items() if asked.get(k) != v}
     )
@@ -133,6 +134,7 @@ def tune(
             machine=machine,
             evidence={
                 **evidence,
+                "provider": str(options.provider),
                 "versions": installed_versions(),
                 "load_average_1min": load_average,
             },
@@ -215,18 +217,23 @@ class _Search:
                 chosen = found
         return chosen
 
-    def best_split(self, splits: Sequence[Split]) -> Split | None:
-        """The split of offline work that is faster than the toolkit's own for certain, if any."""
+    def best_split(self, splits: Sequence[Split], model: Model) -> Split | None:
+        """The split of offline work that is faster than the toolkit's own for certain, if any.
+
+        Args:
+            splits: The toolkit's own first.
+            model: With the session options that it will have.
+        """
         usual, *others = splits
         by_settings = {tuple(split.settings.items()): split for split in others}
         candidates: Sequence[Split] = others
         for stage, share in (("screening", 0.2), ("confirmation", 0.1)):
             found = self._beside(
                 [split.settings for split in candidates],
-                [replace(self._defaults, offline=split.document) for split in candidates],
+                [replace(model, offline=split.document) for split in candidates],
                 self._budget_s * share,
                 stage=stage,
-                reference=replace(self._defaults, offline=usual.document),
+                reference=replace(model, offline=usual.document),
             )
             best = max(found, key=lambda f: f.tried.speed)
             is_enough = (

@@ -26,12 +26,15 @@ def check_result(
     if measured.failure:
         error = revive(measured.failure)
         of = "" if effort.runs is None else f" of {effort.runs}"
-        raise RunFailedError(
-            f"{error.problem}, after {measured.made}{of} timed runs",
-            report=report,
-            expected=error.expected,
-            fix=error.fix,
-        )
+        when, expected, fix = f"after {measured.made}{of} timed runs", error.expected, error.fix
+        if measured.first_run_ms is None:
+            when = "in the first run"
+            if measured.inputs == "random" and not fix:
+                expected = "inputs that the model takes: these were drawn at random"
+                fix = " ".join(f"--input {name}=FILE.npy" for name in measured.shapes)
+        elif measured.warmup is not None and measured.warmup.ended == "failed":
+            when = f"after {measured.warmup.runs} runs of the warm-up"
+        raise RunFailedError(f"{error.problem}, {when}", report=report, expected=expected, fix=fix)
     latency = report.latency
     if latency is None:
         return

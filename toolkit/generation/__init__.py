@@ -1,0 +1,14 @@
+"""Texts made token by token: sampling, stopping, streaming, and the loop. Torch-free."""
+
+from toolkit.generation.loop import Answer, Decoder, Ending, LogitRule, generate, padded_left
+from toolkit.generation.options import GenerationOptions
+
+__all__ = [
+    "Answer",
+    "Decoder",
+    "Ending",
+    "GenerationOptions",
+    "LogitRule",
+    "generate",
+    "padded_left",
+]
