@@ -1,0 +1,251 @@
+"""Decoders with a cache of keys and values, as one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from toolkit.errors import InputError
+from toolkit.export.checkpoint.chat import chat_around
+from toolkit.export.checkpoint.modules import Named
+from toolkit.export.checkpoint.texts import TEXTS
+from toolkit.export.checkpoint.tokenizers import longest_text, vocabulary_size, write_tokenizer
+from toolkit.export.feeds import Dimensions, Sizes
+from toolkit.export.parts import Shapes, TorchPart, TorchSource
+from toolkit.export.torch_graph import argument, run_module
+from toolkit.generation import padded_left
+from toolkit.tasks import GenerationSpec, TaskSpec
+from toolkit.tasks.sequence import PAST, PRESENT, cache_names
+from toolkit.tensors import Array
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from toolkit.export.checkpoint import Opened
+
+TOTAL = "past + sequence"
+_BATCHES, _LENGTHS = (1, 3, 8), (4, 17, 128)
+_STEPS = ((1, 17, 1), (3, 4, 4), (8, 17, 1), (3, 128, 1), (1, 4, 17))
+"""Batch, tokens in the cache and new ones, at which a step behind others is compared."""
+_REFERENCE_TOKENS = 16
+"""Tokens of each reference text: half of them stand in the cache."""
+
+
+class CachedDecoder(Named):
+    """New tokens after those whose keys and values are in the cache, which may be empty.
+
+    Every layer keeps all keys and values, those with a sliding window too: the mask leaves out
+    what lies before the window, as transformers' does.
+
+    Args:
+        model: transformers' decoder with a language-modeling head.
+        layers: Its layers.
+        is_placed: Whether its forward takes `position_ids`.
+    """
+
+    def __init__(self, model: nn.Module, *, layers: int, is_placed: bool) -> None:
+        self._past = cache_names(PAST, layers)
+        self._present = cache_names(PRESENT, layers)
+        placed = ("position_ids",) if is_placed else ()
+        super().__init__(model, ("input_ids", "attention_mask", *placed, *self._past))
+
+    def answer(self, **feeds: Tensor) -> dict[str, Tensor]:
+        """{"logits": float32[batch, sequence, vocabulary], present.N.key|value: float32[...]}."""
+        past = [feeds.pop(argument(name)) for name in self._past]
+        cache = DynamicCache()
+        for layer, (key, value) in enumerate(zip(past[::2], past[1::2], strict=True)):
+            cache.update(key, value, layer)
+        returned = self.model(**feeds, past_key_values=cache, use_cache=True, return_dict=True)
+        layers = returned.past_key_values.layers
+        present = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+        return {"logits": returned.logits, **dict(zip(self._present, present, strict=True))}
+
+
+def build(opened: Opened) -> TorchSource:
+    """The module of a decoder, its task, tokenizer and reference.
+
+    Raises:
+        InputError: The model keeps something other than keys and values between its steps.
+    """
+    preprocessing = opened.work / "preprocessing"
+    tokenizer, text = write_tokenizer(opened, preprocessing)
+    shapes = _cache_shapes(opened)
+    taken = _takes_positions(opened.model)
+    module = CachedDecoder(opened.model, layers=len(shapes), is_placed=taken)
+    room = longest_text(opened)
+    maker = _Maker(shapes, vocabulary_size(opened.config), is_placed=taken, pad_id=text.pad_id)
+    return TorchSource(
+        kind="checkpoint",
+        name=opened.files.path.resolve().name,
+        sha256=opened.files.sha256,
+        parts=(
+            TorchPart(
+                module=module,
+                feeds=_reference(module, tokenizer, maker),
+                dimensions=dimensions(len(shapes), is_placed=taken),
+                shapes=Shapes(
+                    traced={"batch": 2, "sequence": 3, "past": 5},
+                    compared=_sizes(room),
+                    make=maker.feeds,
+                ),
+            ),
+        ),
+        task=TaskSpec(
+            name=opened.task,
+            output="logits",
+            text=text,
+            generation=GenerationSpec(
+                max_context=room,
+                end_ids=_end_ids(opened),
+                start_ids=_start_ids(opened),
+                chat=chat_around(opened),
+            ),
+        ),
+        exporters=("transformers", "torch", "optimum"),
+        preprocessing=preprocessing,
+        items=list(TEXTS),
+        path=opened.files.path,
+    )
+
+
+def dimensions(layers: int, *, is_placed: bool) -> Dimensions:
+    """The symbolic dimensions of a decoder's inputs."""
+    placed = {"position_ids": {0: "batch", 1: "sequence"}} if is_placed else {}
+    return {
+        "input_ids": {0: "batch", 1: "sequence"},
+        "attention_mask": {0: "batch", 1: TOTAL},
+        **placed,
+        **{name: {0: "batch", 2: "past"} for name in cache_names(PAST, layers)},
+    }
+
+
+class _Maker:
+    """Makes a decoder's feeds.
+
+    Args:
+        shapes: Heads and width of the keys and values, by layer.
+        vocabulary: Token ids are below it.
+        is_placed: Whether there are `position_ids`.
+        pad_id: The token that fills a row on the left.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, int]], vocabulary: int, *, is_placed: bool, pad_id: int
+    ) -> None:
+        self._shapes = shapes
+        self._vocabulary = vocabulary
+        self._is_placed = is_placed
+        self._pad_id = pad_id
+
+    def feeds(self, sizes: Sizes, seed: int) -> dict[str, Array]:
+        """Random tokens behind random keys and values; every second row is padded on the left."""
+        rng = np.random.default_rng(seed)
+        batch, sequence, past = sizes["batch"], sizes["sequence"], sizes["past"]
+        ids = rng.integers(0, self._vocabulary, (batch, sequence))
+        mask = np.ones((batch, past + sequence), np.int64)
+        for row in range(1, batch, 2):
+            mask[row, : int(rng.integers(1, max(2, (past + sequence) // 2)))] = 0
+        ids[mask[:, past:] == 0] = self._pad_id
+        caches = {
+            name: rng.standard_normal((batch, heads, past, width)).astype(np.float32)
+            for name, (heads, width) in self._named_shapes()
+        }
+        return self.placed(ids, mask) | caches
+
+    def placed(self, ids: Array, mask: Array) -> dict[str, Array]:
+        """Feeds without a cache; positions are counted from the first token that is no padding."""
+        positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)[:, mask.shape[1] - ids.shape[1] :]
+        named = {"input_ids": ids, "attention_mask": mask}
+        return named | ({"position_ids": positions} if self._is_placed else {})
+
+    def empty(self, batch: int) -> dict[str, Array]:
+        """A cache of nothing."""
+        return {
+            name: np.zeros((batch, heads, 0, width), np.float32)
+            for name, (heads, width) in self._named_shapes()
+        }
+
+    def _named_shapes(self) -> list[tuple[str, tuple[int, int]]]:
+        names = cache_names(PAST, len(self._shapes))
+        return [(name, self._shapes[number // 2]) for number, name in enumerate(names)]
+
+
+def _reference(module: CachedDecoder, tokenizer: Tokenizer, maker: _Maker) -> dict[str, Array]:
+    """The second half of real texts, behind the keys and values of the first."""
+    encoded = [encoding.ids[:_REFERENCE_TOKENS] for encoding in tokenizer.encode_batch(list(TEXTS))]
+    ids, mask = padded_left([ids for ids in encoded if ids], 0)
+    half = ids.shape[1] // 2
+    first = maker.placed(ids[:, :half], mask[:, :half]) | maker.empty(len(ids))
+    outputs = run_module(module.eval(), first, output_names=())
+    cached = {
+        name.replace(PRESENT, PAST, 1): value
+        for name, value in outputs.items()
+        if name.startswith(PRESENT)
+    }
+    return maker.placed(ids[:, half:], mask) | cached
+
+
+def _sizes(room: int) -> tuple[Sizes, ...]:
+    lengths = sorted({min(length, room) for length in _LENGTHS})
+    prompts = [{"batch": b, "sequence": s, "past": 0} for b in _BATCHES for s in lengths]
+    steps = [
+        {"batch": batch, "sequence": new, "past": min(past, room - new)}
+        for batch, past, new in _STEPS
+        if new < room
+    ]
+    return (*prompts, *steps)
+
+
+def _cache_shapes(opened: Opened) -> list[tuple[int, int]]:
+    """Heads and width of the keys and values, by layer, as the model itself makes them."""
+    start = torch.zeros((1, 2), dtype=torch.long)
+    with torch.no_grad():
+        returned: Any = opened.model(
+            input_ids=start, past_key_values=DynamicCache(), use_cache=True, return_dict=True
+        )
+    cache = getattr(returned, "past_key_values", None)
+    layers = getattr(cache, "layers", None)
+    if not isinstance(cache, DynamicCache) or not layers or len(layers[0].keys.shape) != 4:
+        raise InputError(
+            f"{type(opened.model).__name__} keeps something other than keys and values between "
+            "its steps",
+            expected="a decoder whose cache is transformers' DynamicCache",
+        )
+    found = [(layer.keys.shape, layer.values.shape) for layer in layers]
+    if any(keys != values for keys, values in found):
+        raise InputError(
+            f"{type(opened.model).__name__} has keys and values of different shapes",
+            expected="one shape for both",
+        )
+    return [(int(keys[1]), int(keys[3])) for keys, _ in found]
+
+
+def _takes_positions(model: nn.Module) -> bool:
+    import inspect
+
+    return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _end_ids(opened: Opened) -> tuple[int, ...]:
+    """Tokens that end an answer: of the generation configuration, the model's and the tokenizer's.
+
+    GGUF files have no generation configuration, and name one token alone.
+    """
+    found: list[int] = []
+    for config in (opened.model.generation_config, opened.config.get_text_config()):
+        ids = getattr(config, "eos_token_id", None)
+        found += [ids] if isinstance(ids, int) else list(ids or ())
+        if found:
+            break
+    return tuple(dict.fromkeys(found))
+
+
+def _start_ids(opened: Opened) -> tuple[int, ...]:
+    """What an empty prompt becomes."""
+    begin = opened.config.get_text_config().bos_token_id
+    return (begin,) if isinstance(begin, int) else _end_ids(opened)[:1]
