@@ -12,6 +12,7 @@ TaskName = Literal[
     "text-generation",
     "text-to-text",
     "object-detection",
+    "zero-shot-image-classification",
     "speech-recognition",
     "text-classification",
     "tabular-classification",
@@ -35,16 +36,45 @@ class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pad_token: str
 
 
+class ResizeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which size an image is given, before anything is cut off or added.
+
+    Attributes:
+        kind: "exact" makes it `height` x `width`, whatever its proportions. All others keep the
+            proportions: "shortest" makes the shorter edge `shortest`; "edges" does the same,
+            unless the longer one would exceed `longest`, which it becomes then; "within" makes
+            it as large as fits into `height` x `width`.
+        height: Rows, for "exact" and "within".
+        width: Columns, for "exact" and "within".
+        shortest: Pixels of the shorter edge, for "shortest" and "edges".
+        longest: Most pixels of the longer edge, for "edges".
+        multiple: For "edges": both edges are rounded down to a multiple of it.
+        resample: Pillow's filter.
+    """
+
+    kind: Literal["exact", "shortest", "edges", "within"] = "exact"
+    height: int = 0
+    width: int = 0
+    shortest: int = 0
+    longest: int = 0
+    multiple: int = 1
+    resample: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] = "bicubic"
+
+
 class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an image becomes `float32[batch, channels, height, width]`.
 
     Attributes:
-        height: Rows after resizing.
-        width: Columns after resizing.
+        height: Rows of what the graph gets; 0 where every image keeps its own, and the smaller
+            ones of a batch get zeros below.
+        width: Columns of what the graph gets; 0 likewise, with zeros on the right.
         mode: Pillow's mode: "L" (one channel) or "RGB" (three).
         scale: Factor on pixel values, which are 0 to 255.
         mean: Subtracted after scaling, one a channel; empty for none.
         std: Divisor after that, one a channel; empty for none.
+        resize: How it is resized; to `height` x `width` by Pillow's bicubic when not given.
+        fill: How an image that then has another size comes to `height` x `width`: "crop" takes its
+            middle, with black around a smaller one; "pad" adds zeros on the right and below.
     """
 
     height: int
@@ -53,6 +83,26 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scale: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    resize: ResizeSpec | None = None
+    fill: Literal["crop", "pad"] = "crop"
+
+
+class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How boxes are read from a detector's outputs.
+
+    Its logits are a softmax over the labels and, last, "nothing". Of boxes of one label that
+    overlap, the most certain one stays.
+
+    Attributes:
+        boxes: The graph output with one box a query: center x, center y, width, height, as
+            fractions of the image.
+        threshold: A box is kept when its probability is above.
+        overlap: Intersection over union from which two boxes of one label are the same object.
+    """
+
+    boxes: str
+    threshold: float = 0.5
+    overlap: float = 0.7
 
 
 class ChatSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +150,9 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             the logarithm.
         text: For text tasks.
         image: For image tasks.
+        detection: For object detection.
+        template: For zero-shot classification: the text that a candidate label becomes, with
+            "{}" for the label.
         generation: For tasks whose answer is made token by token.
     """
 
@@ -110,4 +163,6 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value_transform: Literal["none", "exp"] = "none"
     text: TextSpec | None = None
     image: ImageSpec | None = None
+    detection: DetectionSpec | None = None
+    template: str = ""
     generation: GenerationSpec | None = None
