@@ -1,6 +1,6 @@
 """What `toolkit infer` does: read what was asked, run it, and say where it ran."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from toolkit.errors import InputError
 from toolkit.inference import Model, load
 from toolkit.inputs import file_items, read_feed, typed_items, write_file, write_outputs
 from toolkit.runtime import SessionOptions
-from toolkit.tasks import Item, Result
+from toolkit.tasks import Item, Result, TaskOptions
 from toolkit.tensors import Array
 
 SHOWN = 12
@@ -84,6 +84,7 @@ def infer(
     asked: Asked,
     variant: str | None = None,
     options: SessionOptions | None = None,
+    reading: TaskOptions | None = None,
     batch_size: int | None = None,
     allow_non_finite: bool = False,
     output: Path | None = None,
@@ -96,9 +97,11 @@ def infer(
         asked: What to run.
         variant: The package's variant; the preferred one when not given.
         options: Provider, threads and the like.
-        batch_size: Most items in one run; None for what was tuned here, or 32.
+        reading: How items are read, and how much an answer says.
+        batch_size: Most rows in one run; None for what was tuned here, or 32.
         allow_non_finite: Let NaN and infinities into the model.
-        output: .npz for the raw output tensors, .jsonl for one result a line.
+        output: .npz for the raw output tensors, .jsonl for one result a line. Tensors have the rows
+            of all items one behind another, padded with zeros to the longest item.
         force: Replace `output`.
 
     Raises:
@@ -108,7 +111,7 @@ def infer(
     replaced = output is not None and output.exists()
     if output is not None:
         _check_output(output, force=force)
-    model = load(source, variant=variant, options=options)
+    model = load(source, variant=variant, options=options, reading=reading)
     items: list[Item] = []
     if asked.tensors:
         _check_one(asked)
@@ -195,24 +198,59 @@ def _run(
 ) -> tuple[list[Result], dict[str, Array]]:
     """Results in order, and the raw outputs in order when they shall be kept."""
     results: list[Result] = [{}] * len(items)
-    parts: list[tuple[list[int], dict[str, Array]]] = []
-    for positions, outputs in model.batches(items, batch_size=batch_size):
-        for position, result in zip(positions, model.task.decode(outputs), strict=True):
+    owners: list[int] = []
+    parts: list[dict[str, Array]] = []
+    for positions, batch, outputs in model.answered(items, batch_size=batch_size):
+        for position, result in zip(positions, model.task.decode(outputs, batch), strict=True):
             results[position] = result
         if keep:
-            parts.append((positions, outputs))
+            rows = range(len(positions)) if batch.rows is None else batch.rows
+            owners += [positions[row] for row in rows]
+            parts.append(outputs)
     if not parts:
         return results, {}
-    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
-    names = parts[0][1]
-    return results, {n: np.concatenate([out[n] for _, out in parts])[order] for n in names}
+    order = np.argsort(owners, kind="stable")
+    return results, {name: joined([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Batches one behind another, each axis but the first filled up with zeros to the longest."""
+    shape = np.max([part.shape[1:] for part in parts], axis=0, initial=0).astype(int)
+    widened = [
+        np.pad(
+            part, [(0, 0), *((0, int(n - m)) for n, m in zip(shape, part.shape[1:], strict=True))]
+        )
+        for part in parts
+    ]
+    return np.concatenate(widened)
 
 
 def _line(result: Result) -> str:
+    if "labels" in result:
+        return "  ".join(f"{name} {score:.4f}" for name, score in result["scores"].items())
     if "label" in result:
         return f"{result['label']}  {result['score']:.4f}"
     if "value" in result:
         return f"{result['value']:.6g}"
+    if "answer" in result:
+        where = f"{result['start']}-{result['end']}"
+        return f"{result['answer'] or '(no answer)'}  {result['score']:.4f}  {where}"
+    if "entities" in result:
+        found = (
+            f"{e['label']}  {e['score']:.4f}  {e['start']}-{e['end']}  {e['text']}"
+            for e in result["entities"]
+        )
+        return "\n".join(found) or "(no entities)"
+    if "masks" in result:
+        return "\n".join(
+            "  ".join(f"{fill['text'].strip()} {fill['score']:.4f}" for fill in mask["fills"])
+            for mask in result["masks"]
+        )
+    if "embedding" in result:
+        vector = np.asarray(result["embedding"])
+        shape = ", ".join(map(str, vector.shape))
+        shown = " ".join(f"{x:.4f}" for x in vector.reshape(-1)[:SHOWN])
+        return f"float[{shape}]  {shown}{' ...' if vector.size > SHOWN else ''}"
     return "\n".join(_tensor_line(name, value) for name, value in result["outputs"].items())
 
 

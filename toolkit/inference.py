@@ -8,10 +8,12 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import overload
 
+import numpy as np
+
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant, is_bare
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
-from toolkit.tasks import Item, Result, Task, TaskSpec, open_task
+from toolkit.tasks import Batch, Item, Result, Task, TaskOptions, TaskSpec, open_task
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
 
 BATCH_SIZE = 32
@@ -25,7 +27,7 @@ class Model:
         variant: The package's variant; empty for a bare file.
         session: The ONNX Runtime session.
         task: Pre- and post-processing.
-        batch_size: Most items in one run where no number is given.
+        batch_size: Most rows in one run where no number is given.
     """
 
     def __init__(
@@ -73,36 +75,46 @@ class Model:
         """The result of one item, or a list of results for a list of items.
 
         Args:
-            items: A text, a row {column: value} or an image, by task; or a list of them.
+            items: A text, a pair of texts (a tuple, or {"text", "text_pair"}), a question
+                {"question", "context"}, a row {column: value} or an image, by task; or a list of
+                them.
 
         Raises:
             InputError: An item does not fit the model.
         """
         if isinstance(items, list):
             return self.batch(items)
-        return self.task.decode(self.session.run(self.task.encode([items])))[0]
+        batch = self.task.prepare([items])
+        return self.task.decode(_run(self.session, batch, self.batch_size), batch)[0]
 
     def batch(self, items: Iterable[Item], *, batch_size: int | None = None) -> list[Result]:
-        """Results in the order of the items; see `batches`."""
+        """Results in the order of the items; see `answered`."""
         if isinstance(items, (str, Mapping)):
             raise InputError("batch takes a list of items, not one", expected='["a text", ...]')
         listed = list(items)
         results: list[Result] = [{}] * len(listed)
-        for positions, outputs in self.batches(listed, batch_size=batch_size):
-            for position, result in zip(positions, self.task.decode(outputs), strict=True):
+        for positions, batch, outputs in self.answered(listed, batch_size=batch_size):
+            for position, result in zip(positions, self.task.decode(outputs, batch), strict=True):
                 results[position] = result
         return results
 
     def batches(
         self, items: Sequence[Item], *, batch_size: int | None = None
     ) -> Iterator[tuple[list[int], dict[str, Array]]]:
-        """Positions and raw outputs, a batch at a time.
+        """Positions and raw outputs, a batch at a time; see `answered`."""
+        for positions, _, outputs in self.answered(items, batch_size=batch_size):
+            yield positions, outputs
+
+    def answered(
+        self, items: Sequence[Item], *, batch_size: int | None = None
+    ) -> Iterator[tuple[list[int], Batch, dict[str, Array]]]:
+        """Positions, the batch of the items there, and its raw outputs: what `Task.decode` takes.
 
         Texts of similar length share a batch, since the longest one sets the padding.
 
         Args:
             items: Texts, rows or images.
-            batch_size: Most items in one run; `Model.batch_size` when not given, which is what
+            batch_size: Most rows in one run; `Model.batch_size` when not given, which is what
                 `toolkit profile --tune` found for machines of this class.
 
         Raises:
@@ -110,31 +122,36 @@ class Model:
         """
         size = batch_size or self.batch_size
         order = list(range(len(items)))
-        if items and all(isinstance(item, str) for item in items):
-            order.sort(key=lambda i: len(items[i]))
+        if self.task.specification.text is not None:
+            from toolkit.tasks.text import characters
+
+            order.sort(key=lambda i: characters(items[i]))
         parts = [order[start : start + size] for start in range(0, len(order), size)]
 
-        def answered(positions: list[int], session: Session) -> dict[str, Array]:
+        def answer(positions: list[int], session: Session) -> tuple[Batch, dict[str, Array]]:
             numbers = [position + 1 for position in positions]
-            return session.run(self.task.encode([items[i] for i in positions], numbers))
+            batch = self.task.prepare([items[i] for i in positions], numbers)
+            return batch, _run(session, batch, size)
 
         if len(parts) < 2 or self._open_sessions is None:
             for positions in parts:
-                yield positions, answered(positions, self.session)
+                yield positions, *answer(positions, self.session)
             return
         free: SimpleQueue[Session] = SimpleQueue()
         for session in self._opened(self._open_sessions):
             free.put(session)
 
-        def by_whoever_is_free(positions: list[int]) -> dict[str, Array]:
+        def by_whoever_is_free(positions: list[int]) -> tuple[Batch, dict[str, Array]]:
             session = free.get()
             try:
-                return answered(positions, session)
+                return answer(positions, session)
             finally:
                 free.put(session)
 
         with ThreadPoolExecutor(len(self._sessions)) as pool:
-            yield from zip(parts, pool.map(by_whoever_is_free, parts), strict=True)
+            answers = pool.map(by_whoever_is_free, parts)
+            for positions, (batch, outputs) in zip(parts, answers, strict=True):
+                yield positions, batch, outputs
 
     def _opened(self, opening: Callable[[], Sequence[Session]]) -> Sequence[Session]:
         with self._opening:
@@ -158,11 +175,23 @@ class Model:
         return self.session.run(feeds)
 
 
+def _run(session: Session, batch: Batch, size: int) -> dict[str, Array]:
+    """Outputs for a batch, whose items may take more rows than shall run at once."""
+    if batch.rows is None or len(batch.rows) <= size:
+        return session.run(batch.feeds)
+    parts = [
+        session.run({name: array[start : start + size] for name, array in batch.feeds.items()})
+        for start in range(0, len(batch.rows), size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def load(
     source: str | Path,
     *,
     variant: str | None = None,
     options: SessionOptions | None = None,
+    reading: TaskOptions | None = None,
 ) -> Model:
     """Open a package or a bare `.onnx` file for inference.
 
@@ -170,6 +199,7 @@ def load(
         source: A model package, or an `.onnx` file.
         variant: The package's variant; the preferred one when not given.
         options: Provider, threads and the like; the CPU when not given.
+        reading: How items are read: whether long texts are cut, and the like.
 
     Raises:
         InputError: The source is missing or damaged, or has no such variant.
@@ -181,15 +211,25 @@ def load(
         session = open_session(path, options)
         return Model(path, "", session, open_task(TaskSpec(name="tensors"), None, session.inputs))
     package = ModelPackage.open(path)
-    return load_variant(package, package.variant(variant), options)
+    return load_variant(package, package.variant(variant), options, reading)
 
 
-def load_variant(package: ModelPackage, variant: Variant, options: SessionOptions) -> Model:
+def load_variant(
+    package: ModelPackage,
+    variant: Variant,
+    options: SessionOptions,
+    reading: TaskOptions | None = None,
+) -> Model:
     """Open one variant of an open package; see `load`."""
+    if package.contents.task.name == "text-generation":
+        from toolkit.generation.model import load_generator
+
+        return load_generator(package, variant, options)
     config = variant.session_options
     file = package.verified(variant)
     session = open_session(file, options, config=config)
-    task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
+    preprocessing = package.asset("preprocessing")
+    task = open_task(package.contents.task, preprocessing, session.inputs, reading)
     split = variant.split(options.provider)
     several = None
     if split is not None and split.sessions > 1 and not options.threads:

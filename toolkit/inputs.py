@@ -13,6 +13,7 @@ from toolkit.tasks import Item, TaskSpec
 from toolkit.tensors import Array, TensorSpec, describe, numpy_dtype
 
 STDIN = "-"
+QUESTION = '{"question": "...", "context": "..."}'
 
 
 def typed_items(texts: Sequence[str], task: TaskSpec) -> list[Item]:
@@ -24,9 +25,18 @@ def typed_items(texts: Sequence[str], task: TaskSpec) -> list[Item]:
     listed: list[str] = []
     for text in texts:
         listed.extend(stdin_lines() if text == STDIN else [text])
+    return _typed(listed, task)
+
+
+def _typed(texts: Sequence[str], task: TaskSpec) -> list[Item]:
+    if task.name == "question-answering":
+        return [
+            _question(_json(text, f"question {i}"), f"question {i}")
+            for i, text in enumerate(texts, start=1)
+        ]
     if task.name.startswith("tabular-"):
-        return [_row(text, f"row {i}") for i, text in enumerate(listed, start=1)]
-    return [*listed]
+        return [_row(text, f"row {i}") for i, text in enumerate(texts, start=1)]
+    return [*texts]
 
 
 def file_items(file: Path, kind: str, task: TaskSpec) -> list[Item]:
@@ -47,11 +57,12 @@ def file_items(file: Path, kind: str, task: TaskSpec) -> list[Item]:
     else:
         lines = text_lines(read_text(file))
         if kind == "lines":
-            return [*_non_empty(file, lines)]
+            return _typed([*_non_empty(file, lines)], task)
         rows = [_json(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
     if task.text is None:
         return rows
-    return [_text(row, f"{file}, entry {n}") for n, row in enumerate(rows, start=1)]
+    read = _question if task.name == "question-answering" else _text
+    return [read(row, f"{file}, entry {n}") for n, row in enumerate(rows, start=1)]
 
 
 def text_lines(text: str) -> list[str]:
@@ -111,11 +122,28 @@ def _row(text: str, where: str) -> Any:
     return value
 
 
-def _text(row: Any, where: str) -> str:
+def _question(row: Any, where: str) -> Any:
+    names = ("question", "context")
+    if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in names):
+        raise InputError(f"{where} is {row!r}", expected=f"an object such as {QUESTION}")
+    return {name: row[name] for name in names}
+
+
+def _text(row: Any, where: str) -> Any:
+    """A text, or a pair of them."""
     value = row.get("text") if isinstance(row, Mapping) else row
-    if not isinstance(value, str):
-        raise InputError(f"{where} is {row!r}", expected='a string, or an object with "text"')
-    return value
+    second = row.get("text_pair") if isinstance(row, Mapping) else None
+    if second is not None:
+        value = [value, second]
+    parts = [value] if isinstance(value, str) else value
+    if not (isinstance(parts, list) and len(parts) in {1, 2}) or not all(
+        isinstance(part, str) for part in parts
+    ):
+        raise InputError(
+            f"{where} is {row!r}",
+            expected='a string, two in a list, or an object with "text", perhaps "text_pair"',
+        )
+    return value if isinstance(value, str) else tuple(parts)
 
 
 def read_feed(file: Path, spec: TensorSpec) -> Array:

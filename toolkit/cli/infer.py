@@ -27,7 +27,8 @@ def infer(
     items: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, rows as JSON objects, or image files, by task; - reads lines of stdin.",
+            help="Texts, rows or questions as JSON objects, or image files, by task; - reads "
+            "lines of stdin.",
             metavar="[TEXT...]",
             show_default=False,
         ),
@@ -36,7 +37,8 @@ def infer(
         Path | None, typer.Option("--lines", help="One text a line; - is stdin.")
     ] = None,
     jsonl: Annotated[
-        Path | None, typer.Option("--jsonl", help="One JSON text or row a line; - is stdin.")
+        Path | None,
+        typer.Option("--jsonl", help="One JSON text, pair, question or row a line; - is stdin."),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="One row a line, with a head; - is stdin.")
@@ -52,10 +54,22 @@ def infer(
     allow_non_finite: Annotated[
         bool, typer.Option("--allow-non-finite", help="Let NaN and infinities into the model.")
     ] = False,
+    truncate: Annotated[
+        bool,
+        typer.Option(
+            "--truncate/--no-truncate",
+            help="Cut a text that is longer than the model's positions; an error otherwise.",
+        ),
+    ] = True,
+    top_k: Annotated[int, typer.Option(min=1, help="Fills for each mask of a text.")] = 5,
+    no_answer: Annotated[
+        bool,
+        typer.Option("--no-answer", help="Let a question have no answer in its context."),
+    ] = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Most items in one run.", show_default="what --tune found here, or 32"
+            min=1, help="Most rows in one run.", show_default="what --tune found here, or 32"
         ),
     ] = None,
     target: OutputOption = None,
@@ -69,6 +83,7 @@ def infer(
 ) -> None:
     """Run a package, or a bare .onnx file, on text or tensors."""
     from toolkit import answering
+    from toolkit.tasks import TaskOptions
 
     tensors = pairs(inputs, option="--input", form="NAME=FILE")
     report = answering.infer(
@@ -87,6 +102,7 @@ def infer(
             csv=csv,
             tensors={name: Path(file) for name, file in tensors.items()},
         ),
+        reading=TaskOptions(truncate=truncate, top_k=top_k, no_answer=no_answer),
         batch_size=batch_size,
         allow_non_finite=allow_non_finite,
         output=target,

@@ -29,11 +29,15 @@ class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         max_length: Tokens kept of a text, special tokens included.
         pad_id: Token id that fills a shorter text of a batch, on the right.
         pad_token: The token of that id.
+        stride: For question answering: tokens that two windows of a long context share.
+        mask_token: For fill-mask: what stands for a word to be found.
     """
 
     max_length: int
     pad_id: int
     pad_token: str
+    stride: int = 0
+    mask_token: str = ""
 
 
 class ResizeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,9 +147,10 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         name: The task.
         labels: Class names in the order of the logits; for one sigmoid logit, the negative class
-            comes first.
+            comes first. None for a regression.
         output: The graph output that holds the answer.
         activation: What turns that output into probabilities.
+        multi_label: Whether an item has any number of the labels, each with a logit of its own.
         value_transform: What turns a regression output into the value; "exp" for a model of
             the logarithm.
         text: For text tasks.
@@ -160,6 +165,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     labels: tuple[str, ...] = ()
     output: str = ""
     activation: Literal["softmax", "sigmoid", "none"] = "none"
+    multi_label: bool = False
     value_transform: Literal["none", "exp"] = "none"
     text: TextSpec | None = None
     image: ImageSpec | None = None

@@ -3,20 +3,23 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.tasks.reader import Batch, Item, Reader, Result, TaskOptions
 from toolkit.tasks.specification import TaskSpec
 from toolkit.tensors import Array, TensorSpec
 
-Item = Any
-"""A text, a row ({column: value}), an image (array or file), by task."""
-Result = dict[str, Any]
-
 FEW = 64
 """Up to this many numbers plain Python beats numpy, whose every call costs a microsecond."""
+
+STATES = "last_hidden_state"
+"""The output of feature extraction that is not pooled."""
+
+DECIDED = 0.5
+"""From this probability on an item has a label, where it may have any number of them."""
 
 DATA_LIMIT = 1000
 """Above this many elements a plain tensor's result leaves its data out (design.md, section 5)."""
@@ -34,18 +37,33 @@ class Task:
 
     Args:
         specification: What the model is for.
-        encoder: Makes feeds; none where only tensors can go in.
+        encoder: Makes feeds; none where only tensors can go in, or a reader does.
+        reader: Makes feeds and results, where results need more of an item than outputs say.
     """
 
-    def __init__(self, specification: TaskSpec, encoder: Encoder | None) -> None:
+    def __init__(
+        self, specification: TaskSpec, encoder: Encoder | None, reader: Reader | None = None
+    ) -> None:
         self.specification = specification
         self._encoder = encoder
+        self._reader = reader
         self._labels = specification.labels
+
+    @property
+    def reads_items(self) -> bool:
+        """Whether results need the batch that the outputs belong to."""
+        return self._reader is not None
+
+    def prepare(self, items: Sequence[Item], numbers: Sequence[int] | None = None) -> Batch:
+        """A batch of items, which `decode` takes beside the outputs; see `encode`."""
+        if self._reader is not None:
+            return self._reader.encode(items, numbers or range(1, len(items) + 1))
+        return Batch(self.encode(items, numbers))
 
     def encode(
         self, items: Sequence[Item], numbers: Sequence[int] | None = None
     ) -> dict[str, Array]:
-        """Feeds for a batch of items.
+        """Feeds for a batch of items; an item may take several rows of them (`Batch.rows`).
 
         Args:
             items: The items.
@@ -54,6 +72,8 @@ class Task:
         Raises:
             InputError: An item does not fit, or the model takes tensors only.
         """
+        if self._reader is not None:
+            return self._reader.encode(items, numbers or range(1, len(items) + 1)).feeds
         if self._encoder is None:
             raise InputError(
                 "this model has no preprocessing: it takes tensors, not text or rows",
@@ -62,14 +82,27 @@ class Task:
             )
         return self._encoder(items, numbers or range(1, len(items) + 1))
 
-    def decode(self, outputs: Mapping[str, Array]) -> list[Result]:
-        """One result an item, in order; a single one with all tensors for the task "tensors"."""
-        kind = self.specification.name
-        if kind == "tensors":
+    def decode(self, outputs: Mapping[str, Array], batch: Batch | None = None) -> list[Result]:
+        """One result an item, in order.
+
+        A single one with all tensors for the task "tensors", and where `reads_items` and no batch
+        is given.
+
+        Args:
+            outputs: What the model says.
+            batch: What it was asked, from `prepare`.
+        """
+        spec = self.specification
+        if self._reader is not None and batch is not None:
+            return self._reader.decode(outputs, batch)
+        # One step of a decoder makes the logits of a token, which are no text yet.
+        if self._reader is not None or spec.generation is not None or spec.name == "tensors":
             return [{"outputs": {name: _tensor_result(value) for name, value in outputs.items()}}]
-        answer = outputs[self.specification.output]
-        if kind == "tabular-regression":
-            values = np.exp(answer) if self.specification.value_transform == "exp" else answer
+        answer = outputs[spec.output]
+        if spec.name == "feature-extraction":
+            return [{"embedding": row} for row in answer.tolist()]
+        if not self._labels:
+            values = np.exp(answer) if spec.value_transform == "exp" else answer
             return [{"value": value} for value in values.reshape(len(values)).tolist()]
         if answer.size <= FEW:
             rows = (answer if answer.ndim == 2 else answer.reshape(len(answer), -1)).tolist()
@@ -79,9 +112,8 @@ class Task:
     def _probabilities_of_one(self, logits: list[float]) -> list[float]:
         """What `probabilities` gives for one item."""
         if self.specification.activation == "sigmoid":
-            power = math.exp(-abs(logits[0]))
-            more, less = 1.0 / (1.0 + power), power / (1.0 + power)
-            return [less, more] if logits[0] >= 0 else [more, less]
+            pairs = [_sigmoid(logit) for logit in logits]
+            return [yes for _, yes in pairs] if self.specification.multi_label else [*pairs[0]]
         if self.specification.activation == "softmax":
             largest = max(logits)
             powers = [math.exp(logit - largest) for logit in logits]
@@ -90,21 +122,35 @@ class Task:
         return logits
 
     def probabilities(self, logits: Array) -> Array:
-        """float[batch, labels] of probabilities from the task's output."""
+        """float[batch, labels] of probabilities from the task's output, labels on its last axis."""
         if self.specification.activation == "sigmoid":
-            column = logits.reshape(-1, 1)
-            power = np.exp(-np.abs(column))  # at most 1, whatever the logit
+            power = np.exp(-np.abs(logits))  # at most 1, whatever the logit
             more, less = 1.0 / (1.0 + power), power / (1.0 + power)
-            return np.where(column >= 0, np.hstack([less, more]), np.hstack([more, less]))
+            yes = np.where(logits >= 0, more, less)
+            if self.specification.multi_label:
+                return yes.reshape(len(logits), -1)
+            no = np.where(logits >= 0, less, more)
+            return np.hstack([no.reshape(-1, 1), yes.reshape(-1, 1)])
         if self.specification.activation == "softmax":
-            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-            return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+            shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
         return logits
 
     def _classification(self, row: list[float]) -> Result:
         score = max(row)
         label = self._labels[row.index(score)]
-        return {"label": label, "score": score, "scores": dict(zip(self._labels, row, strict=True))}
+        scores = dict(zip(self._labels, row, strict=True))
+        result: Result = {"label": label, "score": score, "scores": scores}
+        if self.specification.multi_label:
+            result["labels"] = [name for name, yes in scores.items() if yes >= DECIDED]
+        return result
+
+
+def _sigmoid(logit: float) -> tuple[float, float]:
+    """The probabilities of no and yes."""
+    power = math.exp(-abs(logit))  # at most 1, whatever the logit
+    more, less = 1.0 / (1.0 + power), power / (1.0 + power)
+    return (less, more) if logit >= 0 else (more, less)
 
 
 def _tensor_result(value: object) -> Result:
@@ -119,7 +165,10 @@ def _tensor_result(value: object) -> Result:
 
 
 def open_task(
-    specification: TaskSpec, preprocessing: Path | None, inputs: Sequence[TensorSpec]
+    specification: TaskSpec,
+    preprocessing: Path | None,
+    inputs: Sequence[TensorSpec],
+    options: TaskOptions | None = None,
 ) -> Task:
     """The task that a specification describes.
 
@@ -127,20 +176,57 @@ def open_task(
         specification: What the model is for.
         preprocessing: The folder that holds `tokenizer.json` or `features.json`.
         inputs: The graph's inputs.
+        options: How items are read.
 
     Raises:
         InputError: A preprocessing file is missing or broken.
     """
+    if specification.text is not None and preprocessing is not None:
+        return _text_task(
+            specification, preprocessing / "tokenizer.json", inputs, options or TaskOptions()
+        )
     return Task(specification, _open_encoder(specification, preprocessing, inputs))
+
+
+def _text_task(
+    specification: TaskSpec, file: Path, inputs: Sequence[TensorSpec], options: TaskOptions
+) -> Task:
+    from toolkit.tasks.text import TextEncoder, open_tokenizer
+
+    text, output = specification.text, specification.output
+    assert text is not None
+    if specification.name == "text-generation":
+        from toolkit.tasks.prompt import PromptEncoder
+
+        assert specification.generation is not None
+        return Task(specification, PromptEncoder(file, text, specification.generation, inputs))
+    if specification.name == "question-answering":
+        from toolkit.tasks.answers import AnswerReader
+
+        tokenizer = open_tokenizer(file, text)
+        answers = AnswerReader(tokenizer, text, inputs, no_answer=options.no_answer)
+        return Task(specification, None, answers)
+    encoder = TextEncoder(file, text, inputs, truncate=options.truncate)
+    if specification.name == "token-classification":
+        from toolkit.tasks.entities import EntityReader
+
+        return Task(specification, None, EntityReader(encoder, output, specification.labels))
+    if specification.name == "fill-mask":
+        from toolkit.tasks.masks import MaskReader
+
+        mask = text.mask_token
+        masks = MaskReader(encoder, output, mask_token=mask, top_k=options.top_k)
+        return Task(specification, None, masks)
+    if specification.name == "feature-extraction" and output == STATES:
+        from toolkit.tasks.states import StateReader
+
+        return Task(specification, None, StateReader(encoder, output))
+    return Task(specification, encoder)
 
 
 def _open_encoder(
     specification: TaskSpec, preprocessing: Path | None, inputs: Sequence[TensorSpec]
 ) -> Encoder | None:
-    if specification.text is not None and preprocessing is not None:
-        from toolkit.tasks.text import TextEncoder
-
-        return TextEncoder(preprocessing / "tokenizer.json", specification.text, inputs)
     if specification.name.startswith("tabular-") and preprocessing is not None:
         from toolkit.tasks.tabular import FeatureTable
 
