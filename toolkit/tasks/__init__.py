@@ -2,11 +2,15 @@
 
 from toolkit.tasks.reader import Batch, Item, Reader, Result, TaskOptions
 from toolkit.tasks.specification import (
+    AudioSpec,
     ChatSpec,
+    CtcSpec,
     DetectionSpec,
     GenerationSpec,
     ImageSpec,
+    LogitSpec,
     ResizeSpec,
+    SpeechSpec,
     TaskName,
     TaskSpec,
     TextSpec,
@@ -14,15 +18,19 @@ from toolkit.tasks.specification import (
 from toolkit.tasks.task import Task, open_task
 
 __all__ = [
+    "AudioSpec",
     "Batch",
     "ChatSpec",
+    "CtcSpec",
     "DetectionSpec",
     "GenerationSpec",
     "ImageSpec",
     "Item",
+    "LogitSpec",
     "Reader",
     "ResizeSpec",
     "Result",
+    "SpeechSpec",
     "Task",
     "TaskName",
     "TaskOptions",

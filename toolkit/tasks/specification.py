@@ -101,7 +101,7 @@ class DetectionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         boxes: The graph output with one box a query: center x, center y, width, height, as
             fractions of the image.
         threshold: A box is kept when its probability is above.
-        overlap: Intersection over union from which two boxes of one label are the same object.
+        overlap: Intersection over union above which two boxes of one label are the same object.
     """
 
     boxes: str
@@ -124,6 +124,26 @@ class ChatSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     after: str
 
 
+class LogitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model forbids or forces while it makes a text, as its generation configuration says.
+
+    Attributes:
+        never: Tokens that never come.
+        not_first: Tokens that are not an answer's first.
+        first: The token that every answer begins with.
+        last: The token that ends an answer which reaches its limit of tokens.
+        fewest: Tokens that an answer has at least before it ends.
+        no_repeat: Length of the sequences of tokens that stand in an answer once; 0 for any.
+    """
+
+    never: tuple[int, ...] = ()
+    not_first: tuple[int, ...] = ()
+    first: int | None = None
+    last: int | None = None
+    fewest: int = 0
+    no_repeat: int = 0
+
+
 class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a decoder makes a text, token by token.
 
@@ -133,12 +153,74 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         start_ids: Tokens that the decoder of an encoder-decoder begins with; of a decoder alone,
             what an empty prompt becomes.
         chat: What stands around a question; none for a model that only continues texts.
+        logits: What is forbidden and forced.
     """
 
     max_context: int
     end_ids: tuple[int, ...] = ()
     start_ids: tuple[int, ...] = ()
     chat: ChatSpec | None = None
+    logits: LogitSpec = LogitSpec()
+
+
+class CtcSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a text is read from one token a frame (connectionist temporal classification).
+
+    The tokens are the task's labels. Of equal ones in a row one is kept, then the blanks go.
+
+    Attributes:
+        blank: The token that means nothing.
+        delimiter: The token between two words; empty for none.
+        lower_case: Whether the text is written in lower case.
+    """
+
+    blank: str
+    delimiter: str
+    lower_case: bool = False
+
+
+class SpeechSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a decoder of speech is told before it begins (Whisper).
+
+    Attributes:
+        languages: Token by language code, such as "de"; empty for a model of one language.
+        tasks: Token of "transcribe" and of "translate"; empty for a model that only transcribes.
+        suffix: Tokens behind those: that there shall be no time stamps.
+    """
+
+    languages: dict[str, int] = {}
+    tasks: dict[str, int] = {}
+    suffix: tuple[int, ...] = ()
+
+
+class AudioSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How audio becomes `float32[batch, samples]` or `float32[batch, mel bins, frames]`.
+
+    Attributes:
+        rate: Samples a second that the model was trained with.
+        features: "waveform" for the samples, "log-mel" for Whisper's spectrogram.
+        window_s: Seconds of audio in one run: longer audio is cut at its quietest places, and for
+            "log-mel" shorter audio is filled up with silence.
+        normalize: For "waveform": whether samples are given mean 0 and variance 1.
+        shortest_s: Seconds below which audio is filled up with silence: a model's convolutions
+            need as many.
+        mel_bins: For "log-mel": its rows.
+        fft: For "log-mel": samples of one Fourier transform.
+        hop: For "log-mel": samples from one transform to the next.
+        ctc: For models that give one token a frame.
+        speech: For models that write a text token by token.
+    """
+
+    rate: int
+    features: Literal["waveform", "log-mel"]
+    window_s: float
+    normalize: bool = False
+    shortest_s: float = 0.0
+    mel_bins: int = 0
+    fft: int = 0
+    hop: int = 0
+    ctc: CtcSpec | None = None
+    speech: SpeechSpec | None = None
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +237,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             the logarithm.
         text: For text tasks.
         image: For image tasks.
+        audio: For tasks on sound.
         detection: For object detection.
         template: For zero-shot classification: the text that a candidate label becomes, with
             "{}" for the label.
@@ -169,6 +252,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     value_transform: Literal["none", "exp"] = "none"
     text: TextSpec | None = None
     image: ImageSpec | None = None
+    audio: AudioSpec | None = None
     detection: DetectionSpec | None = None
     template: str = ""
     generation: GenerationSpec | None = None
