@@ -1,6 +1,6 @@
 """Texts made token by token: sampling, stopping, streaming, and the loop. Torch-free."""
 
-from toolkit.generation.loop import Answer, Decoder, Ending, LogitRule, generate, padded_left
+from toolkit.generation.loop import Answer, Decoder, Ending, LogitRule, generate
 from toolkit.generation.options import GenerationOptions
 
 __all__ = [
@@ -10,5 +10,4 @@ __all__ = [
     "GenerationOptions",
     "LogitRule",
     "generate",
-    "padded_left",
 ]

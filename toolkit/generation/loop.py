@@ -11,6 +11,7 @@ from toolkit.generation.options import GenerationOptions
 from toolkit.generation.sampling import Sampler
 from toolkit.generation.text import Decodes, Detokenizer, StopStrings
 from toolkit.tasks import Result
+from toolkit.tasks.prompt import padded_left
 from toolkit.tensors import Array
 
 LogitRule = Callable[[Array, int], Array]
@@ -148,14 +149,3 @@ def generate(decoder: Decoder, answers: Sequence[Answer], *, pad_id: int) -> Ite
         going = np.array([not answer.ended_by for answer in answers])
         last = [answer.tokens[-1] if not answer.ended_by else pad_id for answer in answers]
         ids, mask = np.array(last, np.int64)[:, None], going.astype(np.int64)[:, None]
-
-
-def padded_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Array, Array]:
-    """Prompts as one array: int64[batch, sequence] of ids, and of a mask that is 0 for padding."""
-    longest = max(map(len, prompts))
-    ids = np.full((len(prompts), longest), pad_id, np.int64)
-    mask = np.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = prompt
-        mask[row, longest - len(prompt) :] = 1
-    return ids, mask

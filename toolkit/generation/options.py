@@ -21,6 +21,7 @@ class GenerationOptions:
         stop: Texts that end an answer; they are no part of it.
         seed: Of the draws. An answer depends on the seed, its place among the prompts of the call,
             and its prompt, not on what else is in its batch.
+        chat: Put the prompt into the form in which the model was trained on conversations.
     """
 
     max_new_tokens: int = 128
@@ -30,6 +31,7 @@ class GenerationOptions:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    chat: bool = False
 
     def __post_init__(self) -> None:
         for value, name, right, expected in (

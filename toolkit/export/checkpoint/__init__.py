@@ -45,8 +45,16 @@ class Opened:
         self.options = options
         self.work = work
         self.config: Any = load_config(files)
-        self.task = task_of(self.config, asked=options.task, named_in=str(files.path))
-        self.model: Any = load_model(files, self.config, self.task)
+        self.task = task_of(
+            self.config,
+            asked=options.task,
+            named_in=str(files.path),
+            # GGUF names no architecture; what transformers reads of it are decoders.
+            otherwise="text-generation" if files.kind == "gguf" else None,
+        )
+        without_pooler = self.task == "feature-extraction" and options.pooling != "pooler"
+        unused = ("pooler.",) if without_pooler else ()
+        self.model: Any = load_model(files, self.config, self.task, unused=unused)
 
 
 def open_checkpoint(path: Path, *, work: Path, options: CheckpointOptions | None) -> TorchSource:

@@ -18,10 +18,10 @@ from toolkit.export.checkpoint.tokenizers import longest_text, vocabulary_size, 
 from toolkit.export.feeds import Dimensions, Sizes
 from toolkit.export.parts import Shapes, TorchPart, TorchSource
 from toolkit.export.torch_graph import argument, run_module
-from toolkit.generation import padded_left
 from toolkit.tasks import GenerationSpec, TaskSpec
+from toolkit.tasks.prompt import DecoderFeeds, padded_left
 from toolkit.tasks.sequence import PAST, PRESENT, cache_names
-from toolkit.tensors import Array
+from toolkit.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -137,10 +137,17 @@ class _Maker:
     def __init__(
         self, shapes: Sequence[tuple[int, int]], vocabulary: int, *, is_placed: bool, pad_id: int
     ) -> None:
-        self._shapes = shapes
+        names = cache_names(PAST, len(shapes))
+        self._shapes = {name: shapes[number // 2] for number, name in enumerate(names)}
         self._vocabulary = vocabulary
-        self._is_placed = is_placed
         self._pad_id = pad_id
+        plain = ("input_ids", "attention_mask", *(("position_ids",) if is_placed else ()))
+        tokens = [TensorSpec(name=n, dtype="int64", shape=("batch", "sequence")) for n in plain]
+        caches = [
+            TensorSpec(name=name, dtype="float32", shape=("batch", heads, "past", width))
+            for name, (heads, width) in self._shapes.items()
+        ]
+        self.step = DecoderFeeds([*tokens, *caches])
 
     def feeds(self, sizes: Sizes, seed: int) -> dict[str, Array]:
         """Random tokens behind random keys and values; every second row is padded on the left."""
@@ -151,28 +158,11 @@ class _Maker:
         for row in range(1, batch, 2):
             mask[row, : int(rng.integers(1, max(2, (past + sequence) // 2)))] = 0
         ids[mask[:, past:] == 0] = self._pad_id
-        caches = {
+        cache = {
             name: rng.standard_normal((batch, heads, past, width)).astype(np.float32)
-            for name, (heads, width) in self._named_shapes()
+            for name, (heads, width) in self._shapes.items()
         }
-        return self.placed(ids, mask) | caches
-
-    def placed(self, ids: Array, mask: Array) -> dict[str, Array]:
-        """Feeds without a cache; positions are counted from the first token that is no padding."""
-        positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)[:, mask.shape[1] - ids.shape[1] :]
-        named = {"input_ids": ids, "attention_mask": mask}
-        return named | ({"position_ids": positions} if self._is_placed else {})
-
-    def empty(self, batch: int) -> dict[str, Array]:
-        """A cache of nothing."""
-        return {
-            name: np.zeros((batch, heads, 0, width), np.float32)
-            for name, (heads, width) in self._named_shapes()
-        }
-
-    def _named_shapes(self) -> list[tuple[str, tuple[int, int]]]:
-        names = cache_names(PAST, len(self._shapes))
-        return [(name, self._shapes[number // 2]) for number, name in enumerate(names)]
+        return self.step.make(ids, mask, cache)
 
 
 def _reference(module: CachedDecoder, tokenizer: Tokenizer, maker: _Maker) -> dict[str, Array]:
@@ -180,14 +170,14 @@ def _reference(module: CachedDecoder, tokenizer: Tokenizer, maker: _Maker) -> di
     encoded = [encoding.ids[:_REFERENCE_TOKENS] for encoding in tokenizer.encode_batch(list(TEXTS))]
     ids, mask = padded_left([ids for ids in encoded if ids], 0)
     half = ids.shape[1] // 2
-    first = maker.placed(ids[:, :half], mask[:, :half]) | maker.empty(len(ids))
+    first = maker.step.make(ids[:, :half], mask[:, :half], maker.step.empty(len(ids)))
     outputs = run_module(module.eval(), first, output_names=())
     cached = {
         name.replace(PRESENT, PAST, 1): value
         for name, value in outputs.items()
         if name.startswith(PRESENT)
     }
-    return maker.placed(ids[:, half:], mask) | cached
+    return maker.step.make(ids[:, half:], mask, cached)
 
 
 def _sizes(room: int) -> tuple[Sizes, ...]:

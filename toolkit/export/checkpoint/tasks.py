@@ -29,13 +29,16 @@ def classes_of(task: TaskName) -> tuple[str, ...]:
     return (HEADS[task], *_ALSO.get(task, ()))
 
 
-def task_of(config: Any, *, asked: TaskName | None, named_in: str) -> TaskName:
+def task_of(
+    config: Any, *, asked: TaskName | None, named_in: str, otherwise: TaskName | None = None
+) -> TaskName:
     """The task of a checkpoint.
 
     Args:
         config: transformers' configuration object.
         asked: What the user asked for, which goes first.
         named_in: The file, for messages.
+        otherwise: What it is for where the configuration does not say, if it has such a head.
 
     Raises:
         InputError: The configuration names no architecture or one without a task of ours, or the
@@ -53,6 +56,8 @@ def task_of(config: Any, *, asked: TaskName | None, named_in: str) -> TaskName:
         found = next((t for t in HEADS if name in _class_names(config, t)), None)
         if found is not None:
             return found
+    if otherwise in possible:
+        return otherwise
     raise InputError(
         f"{named_in} does not say what the model is for: architectures is "
         f"{getattr(config, 'architectures', None)}",
