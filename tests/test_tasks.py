@@ -86,11 +86,20 @@ def test_an_image_file_is_resized_scaled_and_normalized(tmp_path: Path) -> None:
     assert feeds["image"][1] == pytest.approx(np.full((1, 8, 8), -2.0))
 
 
-def test_an_image_array_of_another_size_is_refused() -> None:
+@pytest.mark.parametrize(
+    "pixels, named",
+    [
+        (np.zeros((9, 8)), r"float64\[9, 8, 1\], which is not resized"),
+        (np.zeros((8, 8, 3), np.uint8), r"uint8\[8, 8, 3\]"),
+        (np.zeros((0, 8), np.uint8), r"uint8\[0, 8, 1\]"),
+        ([[0, 1], [2, 3]], "image 1 is a list"),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused(pixels: object, named: str) -> None:
     spec = ImageSpec(height=8, width=8, mode="L")
     task = open_task(TaskSpec(name="image-classification", image=spec), None, IMAGE)
-    with pytest.raises(InputError, match=r"uint8\[9, 8, 1\]"):
-        task.encode([np.zeros((9, 8), np.uint8)])
+    with pytest.raises(InputError, match=named):
+        task.encode([pixels])
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from toolkit.tensors import Array
 SHOWN = 12
 """Elements of a tensor that the terminal shows."""
 
+SHOWN_LABELS = 5
+"""Labels of a classification that the terminal shows, the likeliest first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -73,8 +76,10 @@ class InferReport:
         lines = []
         for position, result in enumerate(self.results):
             line = _line(result)
-            named = several and self.items  # tensors have no text to show
-            lines.append(f"{line}  {_short(self.items[position])}" if named else line)
+            if several and self.items:  # tensors have no text to show
+                name = _short(self.items[position])
+                line = f"{name}\n{line}" if "\n" in line else f"{line}  {name}"
+            lines.append(line)
         return "\n".join(lines)
 
 
@@ -229,7 +234,17 @@ def _line(result: Result) -> str:
     if "labels" in result:
         return "  ".join(f"{name} {score:.4f}" for name, score in result["scores"].items())
     if "label" in result:
-        return f"{result['label']}  {result['score']:.4f}"
+        ranked = sorted(result["scores"].items(), key=lambda pair: -pair[1])
+        # Of two labels, the second one says nothing that the first did not.
+        others = ranked[1:SHOWN_LABELS] if len(ranked) > 2 else ()
+        more = ", ".join(f"{name} {score:.4f}" for name, score in others)
+        return f"{result['label']}  {result['score']:.4f}" + (f"  ({more})" if more else "")
+    if "boxes" in result:
+        found = (
+            f"{one['label']}  {one['score']:.4f}  {' '.join(f'{edge:.1f}' for edge in one['box'])}"
+            for one in result["boxes"]
+        )
+        return "\n".join(found) or "(nothing found)"
     if "value" in result:
         return f"{result['value']:.6g}"
     if "answer" in result:
@@ -265,6 +280,7 @@ def _tensor_line(name: str, value: Mapping[str, Any]) -> str:
 
 
 def _short(item: Item) -> str:
-    text = item if isinstance(item, str) else msgspec.json.encode(item, enc_hook=str).decode()
+    plain = isinstance(item, (str, Path))
+    text = str(item) if plain else msgspec.json.encode(item, enc_hook=str).decode()
     flat = " ".join(text.split())
     return flat if len(flat) <= 80 else f"{flat[:77]}..."

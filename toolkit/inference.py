@@ -110,7 +110,8 @@ class Model:
     ) -> Iterator[tuple[list[int], Batch, dict[str, Array]]]:
         """Positions, the batch of the items there, and its raw outputs: what `Task.decode` takes.
 
-        Texts of similar length share a batch, since the longest one sets the padding.
+        Texts of similar length share a batch, since the longest one sets the padding. Images that
+        keep their own sizes are run one by one, so that no answer depends on padding.
 
         Args:
             items: Texts, rows or images.
@@ -120,9 +121,10 @@ class Model:
         Raises:
             InputError: An item does not fit the model.
         """
-        size = batch_size or self.batch_size
+        size = 1 if self.task.takes_one else batch_size or self.batch_size
         order = list(range(len(items)))
-        if self.task.specification.text is not None:
+        task = self.task.specification
+        if task.text is not None and task.image is None:
             from toolkit.tasks.text import characters
 
             order.sort(key=lambda i: characters(items[i]))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.errors import InputError, SetupError
+from toolkit.errors import InputError
 from toolkit.tasks import Item, TaskSpec
+from toolkit.tasks.image_files import SUFFIXES
 from toolkit.tensors import Array, TensorSpec, describe, numpy_dtype
 
 STDIN = "-"
@@ -59,6 +60,8 @@ def file_items(file: Path, kind: str, task: TaskSpec) -> list[Item]:
         if kind == "lines":
             return _typed([*_non_empty(file, lines)], task)
         rows = [_json(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if task.image is not None:
+        return [_picture(row, f"{file}, entry {n}", file.parent) for n, row in enumerate(rows, 1)]
     if task.text is None:
         return rows
     read = _question if task.name == "question-answering" else _text
@@ -122,6 +125,16 @@ def _row(text: str, where: str) -> Any:
     return value
 
 
+def _picture(row: Any, where: str, folder: Path) -> Any:
+    """An image's file, as a path from here, with what else the row says of it."""
+    name = row.get("image") if isinstance(row, Mapping) else row
+    if not isinstance(name, str):
+        raise InputError(f"{where} is {row!r}", expected='a file name, or an object with "image"')
+    if isinstance(row, Mapping) and "labels" in row:
+        return {"image": folder / name, "labels": row["labels"]}
+    return folder / name
+
+
 def _question(row: Any, where: str) -> Any:
     names = ("question", "context")
     if not isinstance(row, Mapping) or not all(isinstance(row.get(name), str) for name in names):
@@ -170,7 +183,7 @@ def read_feed(file: Path, spec: TensorSpec) -> Array:
             return _one_of(read_npz(file), file, spec)
         if kind == ".json":
             return _array_of(json.loads(file.read_bytes()), file, spec)
-        if kind in {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}:
+        if kind in SUFFIXES:
             return _image(file, spec)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -208,16 +221,10 @@ def _array_of(value: Any, file: Path, spec: TensorSpec) -> Array:
 
 
 def _image(file: Path, spec: TensorSpec) -> Array:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise SetupError(
-            "Pillow, which reads images, is not installed",
-            fix="pip install onnx-edge-toolkit[image]",
-        ) from error
+    from toolkit.tasks.image_files import read_pixels
+
     channels = {spec.shape[1], spec.shape[-1]} if len(spec.shape) == 4 else {1}
-    with Image.open(file) as image:
-        pixels = np.asarray(image.convert("RGB" if 3 in channels else "L"))
+    pixels = read_pixels(file, "RGB" if 3 in channels else "L")
     if len(spec.shape) == 4:
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
         pixels = pixels[None] if spec.shape[-1] in {1, 3} else pixels.transpose(2, 0, 1)[None]

@@ -66,6 +66,31 @@ def infer(
         bool,
         typer.Option("--no-answer", help="Let a question have no answer in its context."),
     ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Probability above which a detected object counts.",
+            show_default="the package's, 0.5",
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Intersection over union above which two boxes of one label are one object.",
+            show_default="the package's, 0.7",
+        ),
+    ] = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a picture may show, for zero-shot classification; once a label.",
+            metavar="LABEL",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -102,7 +127,14 @@ def infer(
             csv=csv,
             tensors={name: Path(file) for name, file in tensors.items()},
         ),
-        reading=TaskOptions(truncate=truncate, top_k=top_k, no_answer=no_answer),
+        reading=TaskOptions(
+            truncate=truncate,
+            top_k=top_k,
+            no_answer=no_answer,
+            threshold=threshold,
+            overlap=overlap,
+            candidates=tuple(candidate or ()),
+        ),
         batch_size=batch_size,
         allow_non_finite=allow_non_finite,
         output=target,

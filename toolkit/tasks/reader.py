@@ -22,11 +22,18 @@ class TaskOptions:
         top_k: Fills that are given for each mask.
         no_answer: Let a question have no answer in its context: an empty one then, where the model
             holds that for likelier than its best span. For models that were trained so (SQuAD 2).
+        threshold: Probability above which a detected object counts; the package's when not given.
+        overlap: Intersection over union above which two boxes of one label are the same object;
+            the package's when not given.
+        candidates: What a picture may show, for zero-shot image classification.
     """
 
     truncate: bool = True
     top_k: int = 5
     no_answer: bool = False
+    threshold: float | None = None
+    overlap: float | None = None
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,12 @@ class Task:
         """Whether results need the batch that the outputs belong to."""
         return self._reader is not None
 
+    @property
+    def takes_one(self) -> bool:
+        """Whether items are run one by one, since they would have to be padded to share a batch."""
+        image = self.specification.image
+        return image is not None and not (image.height and image.width)
+
     def prepare(self, items: Sequence[Item], numbers: Sequence[int] | None = None) -> Batch:
         """A batch of items, which `decode` takes beside the outputs; see `encode`."""
         if self._reader is not None:
@@ -181,11 +187,51 @@ def open_task(
     Raises:
         InputError: A preprocessing file is missing or broken.
     """
-    if specification.text is not None and preprocessing is not None:
-        return _text_task(
-            specification, preprocessing / "tokenizer.json", inputs, options or TaskOptions()
+    options = options or TaskOptions()
+    if specification.name in {"object-detection", "zero-shot-image-classification"}:
+        return Task(
+            specification, None, _image_reader(specification, preprocessing, inputs, options)
         )
+    if specification.text is not None and preprocessing is not None:
+        return _text_task(specification, preprocessing / "tokenizer.json", inputs, options)
     return Task(specification, _open_encoder(specification, preprocessing, inputs))
+
+
+def _image_reader(
+    specification: TaskSpec,
+    preprocessing: Path | None,
+    inputs: Sequence[TensorSpec],
+    options: TaskOptions,
+) -> Reader:
+    from toolkit.tasks.image import ImageEncoder
+
+    assert specification.image is not None
+    encoder = ImageEncoder(specification.image, inputs)
+    if specification.detection is not None:
+        from toolkit.tasks.detection import DetectionReader
+
+        return DetectionReader(
+            encoder,
+            specification.output,
+            specification.labels,
+            specification.detection,
+            threshold=options.threshold,
+            overlap=options.overlap,
+        )
+    from toolkit.tasks.text import TextEncoder
+    from toolkit.tasks.zero_shot import ZeroShotReader
+
+    assert specification.text is not None
+    assert preprocessing is not None
+    tokens = [spec for spec in inputs if len(spec.shape) == 2]
+    texts = TextEncoder(preprocessing / "tokenizer.json", specification.text, tokens)
+    return ZeroShotReader(
+        encoder,
+        texts,
+        specification.output,
+        template=specification.template,
+        labels=options.candidates,
+    )
 
 
 def _text_task(
