@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from tokenizers import (
     normalizers,
     pre_tokenizers,
     processors,
-    trainers,
 )
 
 CORPUS = (
@@ -27,7 +27,8 @@ CORPUS = (
     "Why does anyone make a sequel to a story that was finished? It's fine: nothing more - 6/10.",
     "Where does Anna work? She works in Toronto, for the Red Cross, since 2019.",
 )
-"""What the tokenizers are trained on."""
+"""Where the tokenizers have their vocabularies from."""
+BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 NER_LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 SMALL: Mapping[str, Any] = {
@@ -35,20 +36,23 @@ SMALL: Mapping[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 48,
-    "initializer_range": 0.5,  # answers that differ from text to text
+    "initializer_range": 0.2,  # answers that differ from text to text
 }
 """Sizes of an encoder that loads and runs in no time."""
 
 
 def wordpiece_tokenizer() -> Tokenizer:
     """BERT's: lower case, words cut into pieces that begin with `##`."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    letters = sorted({*"".join(CORPUS).lower()} - {" "})
+    words = _words(lower=True)
+    pieces = [f"##{letter}" for letter in letters] + [f"##{word[2:]}" for word in words[::3]]
+    listed = dict.fromkeys([*BERT_TOKENS, *letters, *words[::2], *pieces])
+    vocabulary = {token: number for number, token in enumerate(listed)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(list(BERT_TOKENS))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.BertProcessing(
         _numbered(tokenizer, "[SEP]"), _numbered(tokenizer, "[CLS]")
     )
@@ -57,40 +61,55 @@ def wordpiece_tokenizer() -> Tokenizer:
 
 def byte_level_tokenizer() -> Tokenizer:
     """RoBERTa's: pieces of bytes, a leading space belongs to its word."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    merges: dict[tuple[str, str], None] = {}
+    for word in _words()[::2]:
+        for spelled in (word, f"\u0120{word}"):
+            for end in range(1, len(spelled)):
+                merges[spelled[:end], spelled[end]] = None
+    listed = dict.fromkeys([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    listed |= dict.fromkeys("".join(pair) for pair in merges)
+    vocabulary = {token: number for number, token in enumerate(listed)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [*merges], unk_token="<unk>"))
     mask = AddedToken("<mask>", lstrip=True, special=True)  # as RoBERTa's, with the space before it
-    special = ["<s>", "<pad>", "</s>", "<unk>", mask]
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.add_special_tokens([*special[:-1], mask])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.RobertaProcessing(
         _numbered(tokenizer, "</s>"), _numbered(tokenizer, "<s>"), add_prefix_space=False
     )
     return tokenizer
 
 
-def unigram_tokenizer(template: str, pair: str, special: list[str]) -> Tokenizer:
-    """SentencePiece's kind: spaces are written as `▁`, pieces are chosen by their likelihood."""
-    tokenizer = Tokenizer(models.Unigram())
+def unigram_tokenizer(template: str, pair: str, special: Sequence[str]) -> Tokenizer:
+    """SentencePiece's kind: spaces are written as `\u2581`, pieces are chosen by their likelihood.
+
+    Args:
+        template: What stands around a text, by `processors.TemplateProcessing`.
+        pair: What stands around two.
+        special: Special tokens in the order of their numbers; `<unk>` is one.
+    """
+    letters = [*sorted({*"".join(CORPUS)} - {" "}), "\u2581"]
+    pieces = [f"\u2581{word}" for word in _words()[::2]] + [word[-3:] for word in _words()[::3]]
+    scores = dict.fromkeys(special, 0.0) | dict.fromkeys(letters, -12.0)
+    scores |= {piece: -6.0 - i / 100 for i, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.Unigram([*scores.items()], unk_id=special.index("<unk>")))
+    tokenizer.add_special_tokens([*special])
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=template,
         pair=pair,
         special_tokens=[_numbered(tokenizer, name) for name in special if name in template],
     )
     return tokenizer
+
+
+def _words(*, lower: bool = False) -> list[str]:
+    """The words of the corpus, longer ones; training a vocabulary would give another each time."""
+    text = " ".join(CORPUS)
+    return sorted({*re.findall(r"[a-z]{4,}", text.lower() if lower else text, re.IGNORECASE)})
 
 
 def _numbered(tokenizer: Tokenizer, token: str) -> tuple[str, int]:
@@ -232,8 +251,7 @@ def t5_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
         pad_token_id=tokenizer.token_to_id("<pad>"),
         eos_token_id=tokenizer.token_to_id("</s>"),
         decoder_start_token_id=tokenizer.token_to_id("<pad>"),
-        initializer_factor=2.0,
-        **settings,
+        **{"initializer_factor": 2.0, **settings},
     )
     model: Any = transformers.T5ForConditionalGeneration(made)
     tokens = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
