@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,16 +114,34 @@ def tensors(model: ModelProto) -> Iterator[TensorProto]:
 def rename(model: ModelProto, names: Mapping[str, str]) -> None:
     """Rename values wherever they stand, in place.
 
+    A value that has one of the new names already gets another.
+
     Args:
         model: The graph.
         names: New name by old name.
     """
+    present = _value_names(model)
+    taken = {name for name in names.values() if name in present and name not in names}
+    names = {name: _free_name(name, present) for name in taken} | dict(names)
     for graph in _graphs(model):
         for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
             value.name = names.get(value.name, value.name)
         for node in graph.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def _value_names(model: ModelProto) -> set[str]:
+    names: set[str] = set()
+    for graph in _graphs(model):
+        names.update(value.name for value in (*graph.input, *graph.output, *graph.initializer))
+        for node in graph.node:
+            names.update((*node.input, *node.output))
+    return names
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    return next(free for i in count(1) if (free := f"{name}.{i}") not in taken)
 
 
 def name_dimensions(model: ModelProto, dimensions: Dimensions) -> None:

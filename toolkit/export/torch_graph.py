@@ -61,6 +61,8 @@ def trace(
         short: {axis: _WORD.sub("_", dim) for axis, dim in part.dimensions.get(name, {}).items()}
         for short, name in arguments.items()
     }
+    # torch 2.13 does not look whether a name is taken, as "embedding" is by any nn.Embedding.
+    outputs = {f"graph_output_{i}": name for i, name in enumerate(output_names)}
     _forget_decompositions()
     with quiet():
         try:
@@ -72,14 +74,14 @@ def trace(
                 verbose=False,
                 external_data=False,
                 opset_version=opset,
-                output_names=list(output_names),
+                output_names=[*outputs],
                 dynamic_shapes=shapes,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise _refusal(error, shapes) from error
     assert program is not None
     graph: ModelProto = program.model_proto
-    rename(graph, arguments)
+    rename(graph, arguments | outputs)
     name_dimensions(graph, part.dimensions)
     _check_signature(graph, feeds, part.dimensions)
     return graph

@@ -50,8 +50,16 @@ def load_config(files: CheckpointFiles) -> Any:
         ) from error
 
 
-def load_model(files: CheckpointFiles, config: Any, task: TaskName) -> Any:
+def load_model(
+    files: CheckpointFiles, config: Any, task: TaskName, *, unused: tuple[str, ...] = ()
+) -> Any:
     """The model with the task's head, float32, in eval mode on the CPU.
+
+    Args:
+        files: The checkpoint.
+        config: Its configuration.
+        task: What it is for.
+        unused: How the names of weights begin that may be missing, since no answer needs them.
 
     Raises:
         InputError: Weights are missing or of the wrong shape, or the checkpoint has none for the
@@ -81,7 +89,7 @@ def load_model(files: CheckpointFiles, config: Any, task: TaskName) -> Any:
             f"{files.weights[0]} cannot be loaded as {automatic}: {first_line(error)}",
             expected="weights that fit the configuration",
         ) from error
-    missing = sorted(report["missing_keys"])
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
     if missing:
         raise InputError(
             f"{files.weights[0]} has no weights for {len(missing)} parts of {type(model).__name__},"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import json
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
-from toolkit.errors import InputError
 from toolkit.export.checkpoint.modules import Embedding, Head, Named
-from toolkit.export.checkpoint.tokenizers import vocabulary_size, write_tokenizer
+from toolkit.export.checkpoint.pooling import pooling_of
+from toolkit.export.checkpoint.tokenizers import mask_token, vocabulary_size, write_tokenizer
 from toolkit.export.feeds import Sizes
 from toolkit.export.parts import Shapes, TorchPart, TorchSource
-from toolkit.tasks import TaskSpec
-from toolkit.tensors import Array
+from toolkit.tasks import Item, TaskSpec, TextSpec, open_task
+from toolkit.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from toolkit.export.checkpoint import Opened
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -43,6 +41,21 @@ TEXTS = (
     "La fotografía es magnífica, aunque el guion se pierde.",
 )
 """What a text model's reference answers are computed for."""
+PAIRS = (
+    ("A gorgeous, witty film.", "The film is dull."),
+    ("Anna Schmidt moved from Lisbon to Toronto.", "Anna Schmidt lives in Canada."),
+)
+"""Further ones, for models that tell two texts apart."""
+QUESTIONS = (
+    {"question": "Where does Anna work?", "context": TEXTS[2]},
+    {"question": "How long did I stay?", "context": TEXTS[1]},
+    {"question": "What is magnificent?", "context": f"{TEXTS[4]} {TEXTS[7]}"},
+    {"question": "Who made the film?", "context": " ".join(TEXTS)},
+)
+_ANSWERS = 384
+"""Tokens of a window of a long context, as the pipeline of transformers has them."""
+_SHARED = 128
+"""Tokens that two windows share at most, as there."""
 
 
 def build(opened: Opened) -> TorchSource:
@@ -50,9 +63,17 @@ def build(opened: Opened) -> TorchSource:
     preprocessing = opened.work / "preprocessing"
     tokenizer, text = write_tokenizer(opened, preprocessing)
     inputs = _inputs(opened)
-    module = _module(opened, inputs)
-    items = list(TEXTS)
-    task = _task(opened, text, module)
+    pooling, normalize = pooling_of(opened) if _is_embedding(opened) else ("none", False)
+    module = _module(opened, inputs, pooling, normalize=normalize)
+    if opened.task == "question-answering":
+        length = opened.options.max_length or min(text.max_length, _ANSWERS)
+        text = replace(text, max_length=length, stride=min(length // 2, _SHARED))
+    if opened.task == "fill-mask":
+        text = replace(text, mask_token=mask_token(opened, tokenizer))
+    task = _task(opened, text, pooled=pooling != "none")
+    items = _items(opened, text, inputs)
+    specs = [TensorSpec(name=name, dtype="int64", shape=("batch", "sequence")) for name in inputs]
+    feeds = open_task(task, preprocessing, specs).encode(items)
     make = partial(
         _feeds,
         inputs=inputs,
@@ -63,7 +84,7 @@ def build(opened: Opened) -> TorchSource:
     sizes = {(batch, min(length, text.max_length)) for batch in _BATCHES for length in _LENGTHS}
     part = TorchPart(
         module=module,
-        feeds=_encoded(tokenizer, items, inputs, text.max_length, text.pad_id),
+        feeds=feeds,
         dimensions={name: {0: "batch", 1: "sequence"} for name in inputs},
         shapes=Shapes(
             traced={"batch": 2, "sequence": 7},
@@ -93,73 +114,52 @@ def _inputs(opened: Opened) -> tuple[str, ...]:
     )
 
 
-def _module(opened: Opened, inputs: tuple[str, ...]) -> Named:
-    if opened.task == "feature-extraction":
-        pooling, normalize = _pooling(opened)
-        if pooling != "none":
-            return Embedding(opened.model, inputs, pooling=pooling, normalize=normalize)
+def _is_embedding(opened: Opened) -> bool:
+    return opened.task == "feature-extraction"
+
+
+def _module(opened: Opened, inputs: tuple[str, ...], pooling: str, *, normalize: bool) -> Named:
+    if _is_embedding(opened) and pooling != "none":
+        return Embedding(opened.model, inputs, pooling=pooling, normalize=normalize)
     return Head(opened.model, inputs, _OUTPUTS[opened.task])
 
 
-def _pooling(opened: Opened) -> tuple[str, bool]:
-    """How token states become an embedding, and whether it is normalized.
-
-    sentence-transformers writes both down beside the model (`modules.json`, `1_Pooling`).
-    """
-    file = opened.files.path / "1_Pooling" / "config.json"
-    modules = opened.files.path / "modules.json"
-    normalize = modules.is_file() and "Normalize" in modules.read_text(encoding="utf-8")
-    if opened.options.pooling is not None:
-        return opened.options.pooling, normalize
-    if not file.is_file():
-        return "mean", normalize
-    said = json.loads(file.read_text(encoding="utf-8"))
-    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [key for key, value in said.items() if key.startswith("pooling_mode_") and value]
-    if len(chosen) != 1 or chosen[0] not in known:
-        raise InputError(
-            f"{file} asks for {' and '.join(chosen) or 'no pooling'}",
-            expected=" or ".join(known),
-            fix="--pooling mean|cls|pooler|none",
-        )
-    return known[chosen[0]], normalize
+def _items(opened: Opened, text: TextSpec, inputs: tuple[str, ...]) -> list[Item]:
+    """The reference inputs before preprocessing."""
+    if opened.task == "question-answering":
+        return [*QUESTIONS]
+    if opened.task == "fill-mask":
+        return [f"{item} A {text.mask_token} film." for item in TEXTS]
+    if opened.task == "text-classification" and "token_type_ids" in inputs:
+        return [*TEXTS, *PAIRS]
+    return [*TEXTS]
 
 
-def _task(opened: Opened, text: Any, module: Named) -> TaskSpec:
-    if opened.task == "feature-extraction":
-        output = "last_hidden_state" if isinstance(module, Head) else "embedding"
+def _task(opened: Opened, text: TextSpec, *, pooled: bool) -> TaskSpec:
+    """What the pipeline of transformers makes of the configuration."""
+    if _is_embedding(opened):
+        output = "embedding" if pooled else "last_hidden_state"
         return TaskSpec(name=opened.task, output=output, text=text)
+    output = _OUTPUTS[opened.task][0]
     labels: tuple[str, ...] = ()
     if opened.task in {"text-classification", "token-classification"}:
         named = opened.config.id2label
         labels = tuple(str(named[i]) for i in range(len(named)))
-    sigmoid = opened.task == "text-classification" and (
-        opened.config.problem_type == "multi_label_classification" or len(labels) == 1
+    problem = getattr(opened.config, "problem_type", None)
+    if opened.task == "text-classification" and problem == "regression":
+        kept = labels if len(labels) > 1 else ()
+        return TaskSpec(name=opened.task, labels=kept, output=output, text=text)
+    several = opened.task == "text-classification" and (
+        problem == "multi_label_classification" or len(labels) == 1
     )
     return TaskSpec(
         name=opened.task,
         labels=labels,
-        output=_OUTPUTS[opened.task][0],
-        activation="sigmoid" if sigmoid else "softmax",
+        output=output,
+        activation="sigmoid" if several else "softmax",
+        multi_label=several,
         text=text,
     )
-
-
-def _encoded(
-    tokenizer: Tokenizer, items: list[Any], inputs: tuple[str, ...], longest: int, pad_id: int
-) -> dict[str, Array]:
-    """int64[batch, sequence] an input, padded on the right, as `infer` will make them."""
-    tokenizer.enable_truncation(min(longest, 64))
-    tokenizer.enable_padding(pad_id=pad_id)
-    encodings = tokenizer.encode_batch(items)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    values = {
-        "input_ids": [encoding.ids for encoding in encodings],
-        "attention_mask": [encoding.attention_mask for encoding in encodings],
-        "token_type_ids": [encoding.type_ids for encoding in encodings],
-    }
-    return {name: np.array(values[name], np.int64) for name in inputs}
 
 
 def _feeds(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer.json"
 _CONFIG = "tokenizer_config.json"
+_SENTENCES = "sentence_bert_config.json"
+"""Where sentence-transformers says how much of a text it reads."""
 _NO_LIMIT = 1_000_000
 """transformers writes 1e30 where a tokenizer knows no limit."""
 _FEWEST = 64
@@ -59,7 +61,28 @@ def vocabulary_size(config: Any) -> int:
 
 def tokenizer_config(directory: Path) -> dict[str, Any]:
     """What `tokenizer_config.json` says; nothing where there is none."""
-    file = directory / _CONFIG
+    return _json(directory / _CONFIG)
+
+
+def mask_token(opened: Opened, tokenizer: Tokenizer) -> str:
+    """What stands for a word to be found.
+
+    Raises:
+        InputError: The tokenizer has none.
+    """
+    value = tokenizer_config(opened.files.path).get("mask_token")
+    token = value.get("content") if isinstance(value, dict) else value
+    for candidate in (token, "[MASK]", "<mask>"):
+        if candidate and tokenizer.token_to_id(candidate) is not None:
+            return str(candidate)
+    raise InputError(
+        f"the tokenizer of {opened.files.path} has no mask token",
+        expected=f"mask_token in {_CONFIG}",
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """A file's object; an empty one where there is no file."""
     if not file.is_file():
         return {}
     try:
@@ -76,6 +99,8 @@ def longest_text(opened: Opened) -> int:
         tokenizer_config(opened.files.path).get("model_max_length"),
         _positions(config),
     ]
+    if opened.task == "feature-extraction":
+        limits.append(_json(opened.files.path / _SENTENCES).get("max_seq_length"))
     known = [int(limit) for limit in limits if limit and limit < _NO_LIMIT]
     return min(known, default=512)
 
