@@ -10,11 +10,12 @@ HEADS: Mapping[TaskName, str] = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "text-to-text": "AutoModelForSeq2SeqLM",  # before fill-mask: BART is listed there too
     "fill-mask": "AutoModelForMaskedLM",
     "text-generation": "AutoModelForCausalLM",
-    "text-to-text": "AutoModelForSeq2SeqLM",
     "image-classification": "AutoModelForImageClassification",
     "object-detection": "AutoModelForObjectDetection",
+    "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
     "speech-recognition": "AutoModelForSpeechSeq2Seq",
     "feature-extraction": "AutoModel",
 }
