@@ -1,9 +1,11 @@
 """What `toolkit infer` does: read what was asked, run it, and say where it ran."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -14,6 +16,9 @@ from toolkit.inputs import file_items, read_feed, typed_items, write_file, write
 from toolkit.runtime import SessionOptions
 from toolkit.tasks import Item, Result, TaskOptions
 from toolkit.tensors import Array
+
+if TYPE_CHECKING:
+    from toolkit.generation import GenerationOptions
 
 SHOWN = 12
 """Elements of a tensor that the terminal shows."""
@@ -52,6 +57,7 @@ class InferReport:
         results: One entry an item, in order.
         items: What was asked, for people; empty for tensors.
         replaced: Whether the output file stood there before.
+        streamed: Whether the one result was given out piece by piece already.
     """
 
     variant: str
@@ -60,6 +66,7 @@ class InferReport:
     results: tuple[Result, ...]
     items: tuple[Item, ...]
     replaced: bool = False
+    streamed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -90,6 +97,8 @@ def infer(
     variant: str | None = None,
     options: SessionOptions | None = None,
     reading: TaskOptions | None = None,
+    generation: GenerationOptions | None = None,
+    stream: Callable[[str], object] | None = None,
     batch_size: int | None = None,
     allow_non_finite: bool = False,
     output: Path | None = None,
@@ -103,6 +112,8 @@ def infer(
         variant: The package's variant; the preferred one when not given.
         options: Provider, threads and the like.
         reading: How items are read, and how much an answer says.
+        generation: How texts are made, for a model that makes them token by token.
+        stream: Called with the pieces of the one text that is made, as they come.
         batch_size: Most rows in one run; None for what was tuned here, or 32.
         allow_non_finite: Let NaN and infinities into the model.
         output: .npz for the raw output tensors, .jsonl for one result a line. Tensors have the rows
@@ -117,11 +128,26 @@ def infer(
     if output is not None:
         _check_output(output, force=force)
     model = load(source, variant=variant, options=options, reading=reading)
+    if generation is not None and model.task.specification.generation is None:
+        raise InputError(
+            f"{source} makes no text token by token: its task is {model.task.specification.name}",
+            expected="a package of the task text-generation for options of generation",
+        )
     items: list[Item] = []
+    streamed = False
     if asked.tensors:
         _check_one(asked)
         outputs = model.run(_feeds(model, asked.tensors), allow_non_finite=allow_non_finite)
         results = model.task.decode(outputs)
+    elif model.task.specification.generation is not None:
+        items = _items(model, asked)
+        if output is not None and output.suffix == ".npz":
+            raise InputError(
+                f"{output} would hold tensors, and texts made token by token are none",
+                expected="-o NAME.jsonl",
+            )
+        streamed = stream is not None and len(items) == 1
+        results, outputs = _generated(model, items, batch_size, generation, stream), {}
     else:
         items = _items(model, asked)
         keep = output is not None and output.suffix == ".npz"
@@ -137,6 +163,7 @@ def infer(
         results=tuple(results),
         items=tuple(items),
         replaced=replaced,
+        streamed=streamed,
     )
 
 
@@ -198,6 +225,25 @@ def _feeds(model: Model, files: Mapping[str, Path]) -> dict[str, Array]:
     return {name: read_feed(file, specs[name]) for name, file in files.items()}
 
 
+def _generated(
+    model: Model,
+    items: list[Item],
+    batch_size: int | None,
+    options: GenerationOptions | None,
+    stream: Callable[[str], object] | None,
+) -> list[Result]:
+    from toolkit.generation.model import Generator
+
+    assert isinstance(model, Generator)
+    if stream is None or len(items) > 1:
+        return model.batch(items, batch_size=batch_size, options=options)
+    answer = None
+    for piece, answer in model.streamed(items[0], options):  # noqa: B007 - the last one counts
+        stream(piece)
+    assert answer is not None
+    return [answer.result()]
+
+
 def _run(
     model: Model, items: list[Item], batch_size: int | None, *, keep: bool
 ) -> tuple[list[Result], dict[str, Array]]:
@@ -231,6 +277,8 @@ def joined(parts: Sequence[Array]) -> Array:
 
 
 def _line(result: Result) -> str:
+    if "text" in result:
+        return str(result["text"])
     if "labels" in result:
         return "  ".join(f"{name} {score:.4f}" for name, score in result["scores"].items())
     if "label" in result:

@@ -6,6 +6,17 @@ from typing import Annotated
 import typer
 
 from toolkit.cli import output
+from toolkit.cli.generation import (
+    ChatOption,
+    DrawSeedOption,
+    MaxNewTokensOption,
+    PromptOption,
+    RepetitionPenaltyOption,
+    StopOption,
+    TemperatureOption,
+    TopPOption,
+    generation_options,
+)
 from toolkit.cli.options import (
     AllowFallbackOption,
     ForceOption,
@@ -61,7 +72,14 @@ def infer(
             help="Cut a text that is longer than the model's positions; an error otherwise.",
         ),
     ] = True,
-    top_k: Annotated[int, typer.Option(min=1, help="Fills for each mask of a text.")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Fills for each mask of a text; tokens to draw among when text is made.",
+            show_default="5 fills; all tokens",
+        ),
+    ] = None,
     no_answer: Annotated[
         bool,
         typer.Option("--no-answer", help="Let a question have no answer in its context."),
@@ -91,6 +109,14 @@ def infer(
             metavar="LABEL",
         ),
     ] = None,
+    prompt: PromptOption = None,
+    max_new_tokens: MaxNewTokensOption = None,
+    temperature: TemperatureOption = None,
+    top_p: TopPOption = None,
+    repetition_penalty: RepetitionPenaltyOption = None,
+    stop: StopOption = None,
+    seed: DrawSeedOption = None,
+    chat: ChatOption = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -111,6 +137,16 @@ def infer(
     from toolkit.tasks import TaskOptions
 
     tensors = pairs(inputs, option="--input", form="NAME=FILE")
+    generation = generation_options(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k if prompt or temperature is not None else None,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        stop=stop,
+        seed=seed,
+        chat=chat,
+    )
     report = answering.infer(
         source,
         variant=variant,
@@ -121,7 +157,7 @@ def infer(
             threads=threads,
         ),
         asked=answering.Asked(
-            texts=tuple(items or ()),
+            texts=(*(items or ()), *(prompt or ())),
             lines=lines,
             jsonl=jsonl,
             csv=csv,
@@ -129,12 +165,14 @@ def infer(
         ),
         reading=TaskOptions(
             truncate=truncate,
-            top_k=top_k,
+            top_k=top_k or 5,
             no_answer=no_answer,
             threshold=threshold,
             overlap=overlap,
             candidates=tuple(candidate or ()),
         ),
+        generation=generation,
+        stream=output.stream if target is None and not json_output else None,
         batch_size=batch_size,
         allow_non_finite=allow_non_finite,
         output=target,
@@ -145,4 +183,4 @@ def infer(
     if json_output:
         output.show_json(report.as_json())
     elif target is None:
-        output.show_text(report.as_text())
+        output.show_text("" if report.streamed else report.as_text())

@@ -66,6 +66,12 @@ def show_text(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def stream(piece: str) -> None:
+    """Print a piece of a result on stdout, at once."""
+    sys.stdout.write(piece)
+    sys.stdout.flush()
+
+
 def progress(*, quiet: bool) -> Progress:
     """What a step shall call with each thing that begins: a line on stderr."""
     return silent if quiet else lambda line: say(f"  {line}")
