@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
 
+from toolkit.errors import ToolkitWarning
 from toolkit.export.checkpoint.modules import Embedding, Head, Named
 from toolkit.export.checkpoint.pooling import pooling_of
 from toolkit.export.checkpoint.tokenizers import mask_token, vocabulary_size, write_tokenizer
@@ -73,7 +75,9 @@ def build(opened: Opened) -> TorchSource:
     task = _task(opened, text, pooled=pooling != "none")
     items = _items(opened, text, inputs)
     specs = [TensorSpec(name=name, dtype="int64", shape=("batch", "sequence")) for name in inputs]
-    feeds = open_task(task, preprocessing, specs).encode(items)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ToolkitWarning)  # a reference text may be a long one
+        feeds = open_task(task, preprocessing, specs).encode(items)
     make = partial(
         _feeds,
         inputs=inputs,
@@ -129,7 +133,8 @@ def _items(opened: Opened, text: TextSpec, inputs: tuple[str, ...]) -> list[Item
     if opened.task == "question-answering":
         return [*QUESTIONS]
     if opened.task == "fill-mask":
-        return [f"{item} A {text.mask_token} film." for item in TEXTS]
+        # First, where no limit of tokens cuts it off.
+        return [f"{text.mask_token} film: {item}" for item in TEXTS]
     if opened.task == "text-classification" and "token_type_ids" in inputs:
         return [*TEXTS, *PAIRS]
     return [*TEXTS]
