@@ -40,6 +40,10 @@ class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mask_token: str = ""
 
 
+Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+"""Pillow's filters, in the order of their numbers."""
+
+
 class ResizeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which size an image is given, before anything is cut off or added.
 
@@ -62,7 +66,7 @@ class ResizeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     shortest: int = 0
     longest: int = 0
     multiple: int = 1
-    resample: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] = "bicubic"
+    resample: Resample = "bicubic"
 
 
 class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
