@@ -213,6 +213,10 @@ def load(
         session = open_session(path, options)
         return Model(path, "", session, open_task(TaskSpec(name="tensors"), None, session.inputs))
     package = ModelPackage.open(path)
+    if package.contents.task.name == "text-to-text":
+        from toolkit.generation.translation import load_translator
+
+        return load_translator(package, variant, options, reading)
     return load_variant(package, package.variant(variant), options, reading)
 
 

@@ -14,8 +14,8 @@ from toolkit.tasks import Result
 from toolkit.tasks.prompt import padded_left
 from toolkit.tensors import Array
 
-LogitRule = Callable[[Array, int], Array]
-"""Changes logits, float32[vocabulary], given how many tokens the answer has: what some models
+LogitRule = Callable[[Array, Sequence[int]], Array]
+"""Changes logits, float32[vocabulary], given the tokens of the answer so far: what some models
 forbid or force. It returns an array and leaves the one that it is given alone."""
 
 
@@ -95,7 +95,7 @@ class Answer:
             logits: float32[vocabulary].
         """
         for rule in self._rules:
-            logits = rule(logits, len(self.tokens))
+            logits = rule(logits, self.tokens)
         token = self._sampler.choose(logits, [*self.prompt, *self.tokens])
         if token in self._ending.end_ids:
             return self._end("end")

@@ -24,6 +24,11 @@ class Generator(Model):
     What a subclass adds is `begin`.
     """
 
+    @property
+    def default_options(self) -> GenerationOptions:
+        """How it answers where nothing is said."""
+        return GenerationOptions()
+
     def begin(
         self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
     ) -> tuple[Decoder, list[Answer]]:
@@ -81,7 +86,7 @@ class Generator(Model):
         """
         if isinstance(items, str):
             raise InputError("batch takes a list of items, not one", expected='["a text", ...]')
-        options = options or GenerationOptions()
+        options = options or self.default_options
         size = batch_size or BATCH_SIZE
         order = list(range(len(items)))
         if all(isinstance(item, str) for item in items):
@@ -112,7 +117,7 @@ class Generator(Model):
         self, item: Item, options: GenerationOptions | None = None
     ) -> Iterator[tuple[str, Answer]]:
         """As `stream`, one entry a token, with the answer in the making."""
-        decoder, answers = self.begin([item], [1], options or GenerationOptions())
+        decoder, answers = self.begin([item], [1], options or self.default_options)
         for (piece,) in generate(decoder, answers, pad_id=self._pad_id):
             yield piece, answers[0]
 

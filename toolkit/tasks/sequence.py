@@ -1,5 +1,7 @@
 """Names that an encoder, a decoder with a cache, and what runs them agree on."""
 
+ENCODER, DECODER = "encoder", "decoder"
+"""The two components of an encoder-decoder."""
 PAST = "past_key_values"
 """Keys and values of earlier positions, which the decoder takes."""
 PRESENT = "present"

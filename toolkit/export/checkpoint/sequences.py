@@ -16,7 +16,16 @@ from toolkit.export.checkpoint.modules import Named
 from toolkit.export.feeds import Dimensions, Sizes
 from toolkit.export.parts import Shapes, TorchPart
 from toolkit.export.torch_graph import argument, run_module
-from toolkit.tasks.sequence import CROSS, ENCODER_MASK, PAST, PRESENT, TOKENS, cache_names
+from toolkit.tasks.sequence import (
+    CROSS,
+    DECODER,
+    ENCODER,
+    ENCODER_MASK,
+    PAST,
+    PRESENT,
+    TOKENS,
+    cache_names,
+)
 from toolkit.tensors import Array
 
 if TYPE_CHECKING:
@@ -157,14 +166,14 @@ def parts(opened: Opened, given: EncoderInput, *, start: int, room: int) -> tupl
     steps = [(past, new) for past, new in _STEPS if past + new <= room]
     return (
         TorchPart(
-            component="encoder",
+            component=ENCODER,
             module=encoder,
             feeds=given.reference,
             dimensions=given.dimensions,
             shapes=Shapes(traced=given.traced, compared=given.compared, make=given.make),
         ),
         TorchPart(
-            component="decoder",
+            component=DECODER,
             module=decoder,
             feeds=make.behind(given.reference, *_REFERENCE_STEP, seed=0),
             dimensions=_decoder_dimensions(layers, is_masked=given.is_masked),

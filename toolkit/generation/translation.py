@@ -1,0 +1,187 @@
+"""Texts from texts: an encoder reads, and a decoder writes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from toolkit.errors import InputError
+from toolkit.generation.loop import Answer, Decoder, Ending
+from toolkit.generation.model import Generator
+from toolkit.generation.options import GenerationOptions
+from toolkit.generation.rules import logit_rules
+from toolkit.generation.steps import StepDecoder, check_decoder, crossed
+from toolkit.generation.text import Decodes
+from toolkit.package import ModelPackage
+from toolkit.runtime import Session, SessionOptions, open_session
+from toolkit.tasks import GenerationSpec, Item, Task, TaskOptions, TaskSpec
+from toolkit.tasks.sequence import DECODER, ENCODER
+from toolkit.tasks.text import TextEncoder
+from toolkit.tensors import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenPair:
+    """The two components of an encoder-decoder, opened.
+
+    Attributes:
+        package: Where they are from.
+        variant: The name of their variant; of each, where they differ.
+        encoder: The encoder's graph.
+        decoder: The decoder's graph.
+    """
+
+    package: ModelPackage
+    variant: str
+    encoder: Session
+    decoder: Session
+
+
+class EncoderDecoder(Generator):
+    """A model of an encoder and a decoder. Its graph inputs are the encoder's.
+
+    Args:
+        pair: The two graphs.
+        task: What the model is for.
+        tokenizer: Makes text of tokens.
+    """
+
+    def __init__(self, pair: OpenPair, task: Task, tokenizer: Decodes) -> None:
+        super().__init__(pair.package.path, pair.variant, pair.encoder, task)
+        check_decoder(pair.decoder.inputs, pair.encoder.outputs)
+        self._decoder = pair.decoder
+        self._tokenizer = tokenizer
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """Graph nodes of both components by ONNX Runtime's provider name."""
+        total = dict(self.session.placement)
+        for provider, count in self._decoder.placement.items():
+            total[provider] = total.get(provider, 0) + count
+        return total
+
+    @property
+    def specification(self) -> GenerationSpec:
+        """How its decoder makes a text."""
+        found = self.task.specification.generation
+        assert found is not None
+        return found
+
+    @property
+    def default_options(self) -> GenerationOptions:
+        """The likeliest token each time, as many as there is room for."""
+        return GenerationOptions(max_new_tokens=self.specification.max_context)
+
+    def decoding(self, feeds: Mapping[str, Array]) -> StepDecoder:
+        """A fresh decoder of what the encoder makes of its feeds."""
+        outputs = self.session.run(dict(feeds))
+        return StepDecoder(self._decoder, crossed(outputs, feeds.get("attention_mask")))
+
+    def answer(self, prompt: Sequence[int], options: GenerationOptions, number: int) -> Answer:
+        """An answer to be made.
+
+        Args:
+            prompt: What the decoder begins with.
+            options: How to answer.
+            number: The item's place in the call.
+        """
+        spec = self.specification
+        ending = Ending(end_ids=spec.end_ids, room=spec.max_context)
+        return Answer(
+            prompt,
+            tokenizer=self._tokenizer,
+            options=options,
+            ending=ending,
+            rules=logit_rules(spec.logits, prompt, ending=ending, options=options),
+            number=number,
+        )
+
+
+class Translator(EncoderDecoder):
+    """Writes a text for a text: a translation, a summary, an answer."""
+
+    def begin(
+        self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
+    ) -> tuple[Decoder, list[Answer]]:
+        """A decoder of the encoded texts; see `Generator.begin`."""
+        if options.chat:
+            raise InputError(f"{self.source} has no form of a conversation", fix="leave --chat out")
+        decoder = self.decoding(self.task.encode(items, numbers))
+        prompt = self.specification.start_ids
+        return decoder, [self.answer(prompt, options, number) for number in numbers]
+
+
+def open_pair(package: ModelPackage, variant: str | None, options: SessionOptions) -> OpenPair:
+    """Open the encoder and the decoder of a package.
+
+    Args:
+        package: The package.
+        variant: The variant of each component, as `ModelPackage.variant_of_each` chooses.
+        options: Provider, threads and the like.
+
+    Raises:
+        InputError: It has other components, or no such variant.
+        SetupError: The provider cannot run here.
+    """
+    if set(package.component_names) != {ENCODER, DECODER}:
+        raise InputError(
+            f"{package.path} has the components {', '.join(package.component_names)}",
+            expected=f"{ENCODER} and {DECODER}, for the task {package.contents.task.name}",
+            fix="export the package again",
+        )
+    chosen = package.variant_of_each(variant)
+    names = {name: one.name for name, one in chosen.items()}
+    opened = {
+        name: open_session(
+            package.focused(name).verified(one),
+            # The idle threads of one graph would be in the way of the other's.
+            options if name == DECODER else replace(options, spinning=False),
+            config=one.session_options,
+        )
+        for name, one in chosen.items()
+    }
+    same = len(set(names.values())) == 1
+    return OpenPair(
+        package=package,
+        variant=names[DECODER] if same else f"{names[ENCODER]} and {names[DECODER]}",
+        encoder=opened[ENCODER],
+        decoder=opened[DECODER],
+    )
+
+
+def load_translator(
+    package: ModelPackage,
+    variant: str | None,
+    options: SessionOptions,
+    reading: TaskOptions | None = None,
+) -> Translator:
+    """Open a text-to-text package; see `toolkit.inference.load`.
+
+    Raises:
+        InputError: The package is damaged, or has no tokenizer.
+    """
+    pair = open_pair(package, variant, options)
+    task, preprocessing = package.contents.task, package.asset("preprocessing")
+    check_described(package, task)
+    assert task.text is not None
+    assert preprocessing is not None
+    encoder = TextEncoder(
+        preprocessing / "tokenizer.json",
+        task.text,
+        pair.encoder.inputs,
+        truncate=(reading or TaskOptions()).truncate,
+    )
+    return Translator(pair, Task(task, encoder), encoder.tokenizer)
+
+
+def check_described(package: ModelPackage, task: TaskSpec) -> None:
+    """Whether a package says how its decoder makes texts.
+
+    Raises:
+        InputError: It does not.
+    """
+    described = task.text is not None and task.generation is not None
+    if not described or package.asset("preprocessing") is None:
+        raise InputError(
+            f"{package.path} does not say how its model makes texts",
+            expected="a tokenizer and a generation specification",
+            fix="export the package again",
+        )
