@@ -47,7 +47,7 @@ class Answering:
     def __init__(self, path: Path, work: Path, **options: Any) -> None:
         work.mkdir()
         source = open_checkpoint(path, work=work, options=CheckpointOptions(**options))
-        self.module = source.parts[0].module
+        self.module: Any = source.parts[0].module
         self.feeds = source.parts[0].feeds
         self.items = source.items
         self.specification = source.task
