@@ -56,7 +56,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python $(PIP) --editable '.[cpu,export,train,image,dev]'
+	$(BIN)/python $(PIP) --editable '.[cpu,export,train,recipes,audio,image,dev]'
 	touch $@
 
 $(OPTIMUM_VENV)/bin/python:

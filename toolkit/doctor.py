@@ -21,6 +21,7 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("torch", "pytorch_lightning", "sklearn", "matplotlib", "safetensors"),
     "export": ("torch", "onnx", "onnxscript", "onnx_ir", "onnxslim", "safetensors"),
+    "audio": ("soundfile", "soxr"),
     "image": ("PIL",),
 }
 """Modules by the extra that brings them."""
@@ -28,6 +29,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 STEPS: Mapping[str, str] = {
     "train": "toolkit train",
     "export": "toolkit export, quantize and inspect",
+    "audio": "models that take audio files",
     "image": "models that take image files",
 }
 """What an extra is for."""

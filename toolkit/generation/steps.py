@@ -23,10 +23,10 @@ class StepDecoder:
     def __init__(self, session: Session, encoded: Mapping[str, Array]) -> None:
         self._session = session
         self._encoded = encoded
-        self._names = [spec.name for spec in session.inputs if spec.name.startswith(f"{PAST}.")]
         batch = len(next(iter(encoded.values())))
-        self._cache = {
-            spec.name: np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)
+        self._cache: dict[str, Array] = {
+            # batch, heads, past, width of a head
+            spec.name: np.zeros((batch, int(spec.shape[1]), 0, int(spec.shape[3])), np.float32)
             for spec in session.inputs
             if spec.name.startswith(f"{PAST}.")
         }

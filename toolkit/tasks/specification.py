@@ -175,11 +175,13 @@ class CtcSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         blank: The token that means nothing.
         delimiter: The token between two words; empty for none.
+        hop: Samples from one frame to the next.
         lower_case: Whether the text is written in lower case.
     """
 
     blank: str
     delimiter: str
+    hop: int
     lower_case: bool = False
 
 
@@ -203,8 +205,8 @@ class AudioSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         rate: Samples a second that the model was trained with.
         features: "waveform" for the samples, "log-mel" for Whisper's spectrogram.
-        window_s: Seconds of audio in one run: longer audio is cut at its quietest places, and for
-            "log-mel" shorter audio is filled up with silence.
+        window_s: Seconds of audio in one run. For "log-mel" longer audio is cut where it is quiet,
+            and shorter audio is filled up with silence; for "waveform" windows overlap.
         normalize: For "waveform": whether samples are given mean 0 and variance 1.
         shortest_s: Seconds below which audio is filled up with silence: a model's convolutions
             need as many.

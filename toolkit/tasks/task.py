@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.tasks.reader import Batch, Item, Reader, Result, TaskOptions
-from toolkit.tasks.specification import TaskSpec
+from toolkit.tasks.specification import AudioSpec, TaskSpec
 from toolkit.tensors import Array, TensorSpec
 
 FEW = 64
@@ -57,8 +57,10 @@ class Task:
     @property
     def takes_one(self) -> bool:
         """Whether items are run one by one, since they would have to be padded to share a batch."""
-        image = self.specification.image
-        return image is not None and not (image.height and image.width)
+        spec = self.specification
+        if spec.audio is not None:
+            return True
+        return spec.image is not None and not (spec.image.height and spec.image.width)
 
     def prepare(self, items: Sequence[Item], numbers: Sequence[int] | None = None) -> Batch:
         """A batch of items, which `decode` takes beside the outputs; see `encode`."""
@@ -188,6 +190,8 @@ def open_task(
         InputError: A preprocessing file is missing or broken.
     """
     options = options or TaskOptions()
+    if specification.audio is not None:
+        return _audio_task(specification, specification.audio, inputs)
     if specification.name in {"object-detection", "zero-shot-image-classification"}:
         return Task(
             specification, None, _image_reader(specification, preprocessing, inputs, options)
@@ -195,6 +199,17 @@ def open_task(
     if specification.text is not None and preprocessing is not None:
         return _text_task(specification, preprocessing / "tokenizer.json", inputs, options)
     return Task(specification, _open_encoder(specification, preprocessing, inputs))
+
+
+def _audio_task(specification: TaskSpec, audio: AudioSpec, inputs: Sequence[TensorSpec]) -> Task:
+    if audio.ctc is not None:
+        from toolkit.tasks.ctc import CtcReader
+
+        output = specification.output
+        return Task(specification, None, CtcReader(audio, specification.labels, inputs, output))
+    from toolkit.tasks.audio import MelEncoder
+
+    return Task(specification, MelEncoder(audio, inputs[0].name))
 
 
 def _image_reader(
