@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.tasks.image_files import converted, pillow, read_pixels
+from toolkit.tasks.image_files import converted, is_pillows, pillow, read_pixels
 from toolkit.tasks.specification import ImageSpec, ResizeSpec
 from toolkit.tensors import Array, TensorSpec, describe, numpy_dtype
 
@@ -60,7 +60,7 @@ class ImageEncoder:
             found = read_pixels(Path(item), mode)
         elif isinstance(item, np.ndarray):
             found = item
-        elif isinstance(item, pillow().Image):
+        elif is_pillows(item):
             found = converted(item, mode, f"image {number}")
         else:
             raise InputError(

@@ -1,8 +1,9 @@
 """Image files to pixels: the one place that decodes them, by Pillow."""
 
+import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import numpy as np
 
@@ -30,6 +31,12 @@ def pillow() -> ModuleType:
             fix="pip install 'onnx-edge-toolkit[image]'",
         ) from error
     return Image
+
+
+def is_pillows(item: object) -> TypeGuard["Image"]:
+    """Whether something is an open image of Pillow's, which has been imported then."""
+    loaded = sys.modules.get("PIL.Image")
+    return loaded is not None and isinstance(item, loaded.Image)
 
 
 def read_pixels(file: Path, mode: Literal["L", "RGB"]) -> Array:

@@ -23,6 +23,7 @@ _BUILDERS: Mapping[TaskName, str] = {
     "text-to-text": "translation",
     "image-classification": "images",
     "object-detection": "images",
+    "zero-shot-image-classification": "images",
     "speech-recognition": "speech",
 }
 """The module here whose `build(opened)` makes the modules of a task."""
