@@ -50,7 +50,7 @@ def task_of(
         if asked in possible:
             return asked
         raise InputError(
-            f"{config.model_type} has no head for {asked!r}",
+            f"{named_in}: {config.model_type} has no head for {asked!r}",
             expected=f"one of {', '.join(possible) or 'no task of ours'}",
         )
     for name in getattr(config, "architectures", None) or ():

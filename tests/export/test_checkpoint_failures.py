@@ -1,0 +1,204 @@
+"""Checkpoints that cannot be exported: exit code 3, and a message that names the file."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
+
+from tests.export.checkpoints import bert_checkpoint, gpt2_checkpoint, roberta_checkpoint
+from toolkit.cli.main import main
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return bert_checkpoint(tmp_path / "model", num_hidden_layers=1)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Export what must be refused, and give the message."""
+
+    def export(path: Path, *options: str) -> str:
+        output = tmp_path / "out.ortpackage"
+        capsys.readouterr()
+        assert main(["export", str(path), "-o", str(output), *options]) == 3
+        assert not output.exists()
+        printed = capsys.readouterr()
+        assert not printed.out
+        (message,) = re.findall(r"error: .*", printed.err, re.DOTALL)
+        return str(message)
+
+    return export
+
+
+def edit(file: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; None removes one."""
+    content = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+
+def test_a_directory_that_is_no_checkpoint(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "readme.txt").write_text("nothing")
+    message = refused(tmp_path / "notes")
+    assert str(tmp_path / "notes") in message
+    assert "checkpoint directory" in message
+    assert str(tmp_path / "away") in refused(tmp_path / "away")
+
+
+def test_weights_without_a_configuration(model: Path, refused: Callable[..., str]) -> None:
+    (model / "config.json").unlink()
+    assert str(model) in refused(model)
+
+
+def test_a_configuration_without_weights(model: Path, refused: Callable[..., str]) -> None:
+    (model / "model.safetensors").unlink()
+    message = refused(model)
+    assert f"{model} has a configuration but no weights" in message
+    assert "model.safetensors" in message
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "\xff"])
+def test_a_configuration_that_is_none(
+    content: str, model: Path, refused: Callable[..., str]
+) -> None:
+    (model / "config.json").write_bytes(content.encode("latin-1"))
+    assert str(model / "config.json") in refused(model)
+
+
+@pytest.mark.parametrize("kind", ["perceptron-9", None])
+def test_an_unknown_architecture(
+    kind: str | None, model: Path, refused: Callable[..., str]
+) -> None:
+    edit(model / "config.json", model_type=kind)
+    message = refused(model)
+    assert str(model / "config.json") in message
+    assert "model_type" in message
+
+
+def test_model_code_of_its_own_is_not_run(model: Path, refused: Callable[..., str]) -> None:
+    trap = model.parent / "ran"
+    (model / "modeling.py").write_text(f"open({str(trap)!r}, 'w')")
+    edit(
+        model / "config.json",
+        model_type=None,
+        auto_map={"AutoConfig": "modeling.C", "AutoModelForSequenceClassification": "modeling.M"},
+    )
+    assert "auto_map" in refused(model)
+    edit(model / "config.json", model_type="mine")
+    assert str(model / "config.json") in refused(model)
+    assert not trap.exists()
+
+
+def test_a_configuration_that_does_not_say_what_the_model_is_for(
+    model: Path, refused: Callable[..., str]
+) -> None:
+    for named in (None, ["BertForNothing"], ["BertForPreTraining"]):
+        edit(model / "config.json", architectures=named)
+        message = refused(model)
+        assert str(model) in message
+        assert "--task text-classification" in message
+
+
+def test_a_task_that_the_model_has_no_head_for(
+    model: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    message = refused(model, "--task", "text-to-text")
+    assert str(model) in message
+    assert "bert has no head for 'text-to-text'" in message
+    assert "token-classification" in message
+    # It has the class, but the checkpoint not its weights.
+    message = refused(model, "--task", "question-answering")
+    assert f"{model / 'model.safetensors'} has no weights for 2 parts" in message
+    assert "qa_outputs" in message
+    decoder = gpt2_checkpoint(tmp_path / "decoder")
+    assert "gpt2 has no head for 'fill-mask'" in refused(decoder, "--task", "fill-mask")
+
+
+def test_weights_of_another_shape(model: Path, refused: Callable[..., str]) -> None:
+    edit(model / "config.json", intermediate_size=56)
+    assert str(model / "model.safetensors") in refused(model)
+
+
+def test_a_shard_that_is_missing(model: Path, refused: Callable[..., str]) -> None:
+    weights = load_file(model / "model.safetensors")
+    names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    where = {key: names[i % 2] for i, key in enumerate(weights)}
+    for name in names:
+        save_file({key: weights[key] for key in weights if where[key] == name}, model / name)
+    (model / "model.safetensors").unlink()
+    index = model / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    (model / names[1]).unlink()
+    message = refused(model)
+    assert f"{model / names[1]} is missing, 1 of 2 shards" in message
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(weights, "../elsewhere.safetensors")}))
+    assert "elsewhere.safetensors is missing" in refused(model)
+    index.write_text(json.dumps({"metadata": {}}))
+    assert f"{index} has no weight_map" in refused(model)
+
+
+@pytest.mark.parametrize("left", [0, 5, 300, -1])
+def test_safetensors_that_were_cut(left: int, model: Path, refused: Callable[..., str]) -> None:
+    file = model / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:left])
+    assert str(file) in refused(model)
+
+
+def test_a_pickle_is_not_loaded_unasked(model: Path, refused: Callable[..., str]) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (model.parent / "ran",))
+
+    (model / "model.safetensors").unlink()
+    torch.save({"trap": Trap()}, model / "pytorch_model.bin")
+    message = refused(model)
+    assert str(model / "pytorch_model.bin") in message
+    assert "--trust-pickle" in message
+    # Asked to, transformers loads tensors and nothing else.
+    assert str(model / "pytorch_model.bin") in refused(model, "--trust-pickle")
+    assert not (model.parent / "ran").exists()
+
+
+def test_a_tokenizer_of_another_model(
+    model: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    other = roberta_checkpoint(tmp_path / "other", num_hidden_layers=1)
+    (model / "tokenizer.json").write_bytes((other / "tokenizer.json").read_bytes())
+    message = refused(model)
+    assert str(model) in message
+    assert re.search(r"token ids up to \d+, the model has 110", message)
+
+
+def test_a_vocabulary_that_was_built_empty(model: Path, refused: Callable[..., str]) -> None:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    empty = Tokenizer(models.WordPiece(dict(zip(special, range(5), strict=True))))
+    empty.save(str(model / "tokenizer.json"))
+    message = refused(model)
+    assert str(model) in message
+    assert "knows 5 tokens, the model 110" in message
+
+
+def test_no_tokenizer(model: Path, refused: Callable[..., str]) -> None:
+    (model / "tokenizer.json").write_text('{"version": "1.0"}')
+    assert f"{model / 'tokenizer.json'} is no tokenizer" in refused(model)
+    (model / "tokenizer.json").unlink()
+    assert str(model) in refused(model)
+    (model / "tokenizer_config.json").unlink()
+    assert str(model) in refused(model)
+
+
+def test_a_length_that_the_model_has_no_positions_for(
+    model: Path, refused: Callable[..., str]
+) -> None:
+    message = refused(model, "--max-length", "65")
+    assert str(model) in message
+    assert "2 to 64" in message
