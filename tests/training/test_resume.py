@@ -40,6 +40,7 @@ def interrupted(
         {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.1},
         {"optimizer": "adamw", "schedule": "exponential", "patience": 3},
         {"folds": 2, "max_epochs": 3},
+        {"schedule": "linear", "warmup": 0.4, "average": 0.9},
     ],
     ids=str,
 )

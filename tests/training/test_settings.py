@@ -60,6 +60,9 @@ def test_bad_settings_in_a_recipe_file_are_refused_when_it_is_read(recipe: Path)
         {"schedule": "exponential"},
         {"schedule": "cosine"},
         {"schedule": "reduce-on-plateau", "plateau_epochs": 0, "learning_rate": 5},
+        {"schedule": "linear"},
+        {"schedule": "linear", "warmup": 0.5},
+        {"average": 0.9},
         {"seed": 1},
     ],
     ids=str,
@@ -94,6 +97,8 @@ def test_the_l1_penalty_shrinks_weights_and_leaves_biases(recipe: Path, tmp_path
         ("constant", [0.1, 0.1, 0.1, 0.1]),
         ("exponential", [0.1, 0.05, 0.025, 0.0125]),
         ("cosine", [0.1, 0.0853553, 0.05, 0.0146447]),
+        # 48 rows of training in batches of 16 are 3 steps an epoch; the curve has the last one's.
+        ("linear", [0.1 * (12 - step) / 12 for step in (2, 5, 8, 11)]),
     ],
 )
 def test_the_learning_rate_follows_its_schedule(
@@ -103,6 +108,55 @@ def test_the_learning_rate_follows_its_schedule(
     train(recipe, tmp_path / "run", settings=settings)
     lines = (tmp_path / "run" / "curve.csv").read_text().splitlines()[1:]
     assert [float(line.split(",")[1]) for line in lines] == pytest.approx(rates, abs=1e-6)
+
+
+def test_the_linear_schedule_climbs_first(recipe: Path, tmp_path: Path) -> None:
+    settings = {"schedule": "linear", "learning_rate": 0.1, "warmup": 0.5}
+    train(recipe, tmp_path / "run", settings=settings)
+    lines = (tmp_path / "run" / "curve.csv").read_text().splitlines()[1:]
+    rates = [float(line.split(",")[1]) for line in lines]
+    assert rates == pytest.approx([0.1 * 3 / 7, 0.1 * 6 / 7, 0.1 * 4 / 6, 0.1 * 1 / 6])
+
+
+def test_a_rate_of_zero_leaves_a_parameter_as_it_was(recipe: Path, tmp_path: Path) -> None:
+    set_rate = 'calibrate=calibrate, rate=lambda name, settings: float("inner" not in name),'
+    recipe.write_text(recipe.read_text().replace("calibrate=calibrate,", set_rate))
+    train(recipe, tmp_path / "one", settings={"max_epochs": 1})
+    train(recipe, tmp_path / "two", settings={"max_epochs": 2})
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert (one["inner.weight"] == two["inner.weight"]).all()
+    assert (one["outer.weight"] != two["outer.weight"]).any()
+
+
+def test_training_starts_from_the_weights_that_the_recipe_loads(
+    recipe: Path, tmp_path: Path
+) -> None:
+    load = (
+        "def initialize(module, settings):\n    nn.init.constant_(module.outer.weight, 7)\n\n\n"
+        "recipe = Recipe(\n    initialize=initialize,"
+    )
+    recipe.write_text(recipe.read_text().replace("recipe = Recipe(", load))
+    train(recipe, tmp_path / "run", settings={"max_epochs": 1, "learning_rate": 1e-6})
+    assert weights(tmp_path / "run")["outer.weight"] == pytest.approx(7, abs=1e-3)
+    # Exporting builds the model again; what was loaded then stands in the run.
+    rebuilt = open_run(tmp_path / "run").module().state_dict()["outer.weight"]
+    assert rebuilt.numpy() == pytest.approx(7, abs=1e-3)
+
+
+def test_fast_is_the_recipes_word_and_a_setting_that_is_given_comes_first(
+    recipe: Path, tmp_path: Path
+) -> None:
+    hurried = 'recipe = Recipe(\n    fast={"max_epochs": 1, "batch_size": 8},'
+    recipe.write_text(recipe.read_text().replace("recipe = Recipe(", hurried))
+    train(recipe, tmp_path / "run", fast=True, settings={"batch_size": 4})
+    record = open_run(tmp_path / "run").record
+    assert (record.epochs, record.settings["batch_size"]) == (1, 4)
+    assert train(recipe, tmp_path / "slow").epochs == 4
+
+
+def test_fast_without_such_settings_is_refused(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="hurry"):
+        train(recipe, tmp_path / "run", fast=True)
 
 
 def test_the_plateau_schedule_waits_before_it_lowers_the_rate(recipe: Path, tmp_path: Path) -> None:

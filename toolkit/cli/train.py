@@ -38,6 +38,9 @@ def train(
         int | None,
         typer.Option("--seed", min=0, help="The setting seed.", show_default="the recipe's"),
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="The recipe's own settings for a run in a hurry.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
@@ -59,6 +62,7 @@ def train(
                 target,
                 settings=chosen,
                 seed=seed,
+                fast=fast,
                 resume=resume,
                 force=force,
                 progress=progress,

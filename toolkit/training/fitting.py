@@ -150,6 +150,8 @@ def _fit_model(
     torch.manual_seed(settings.seed)
     module = _ask(recipe, recipe.build, settings, preprocessing)
     _check_dropout(recipe, settings, module)
+    if recipe.initialize is not None:
+        _ask(recipe, recipe.initialize, module, settings)
     if recipe.calibrate is not None:
         _ask(recipe, recipe.calibrate, module, rows.feeds, rows.targets)
     _ask(recipe, _one_batch, recipe, module, rows)

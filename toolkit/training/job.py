@@ -50,6 +50,7 @@ def train(
     *,
     settings: Mapping[str, object] | None = None,
     seed: int | None = None,
+    fast: bool = False,
     resume: bool = False,
     force: bool = False,
     progress: ProgressCallback | None = None,
@@ -64,6 +65,8 @@ def train(
         output: The run directory to write.
         settings: Overrides of the recipe's settings by name; text is converted.
         seed: Overrides the setting of that name.
+        fast: Train in a hurry, with the settings that the recipe names for it; `settings` and
+            `seed` still come first.
         resume: Go on with an interrupted training of the same recipe and settings.
         force: Replace a run that stands at `output`, and an unfinished training too.
         progress: Is told about every batch.
@@ -79,7 +82,14 @@ def train(
     _check_output(output)
     file = recipe_file(recipe) if isinstance(recipe, Recipe) else Path(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(file)
-    overrides = dict(settings or {}) | ({} if seed is None else {"seed": seed})
+    if fast and not recipe.fast:
+        raise InputError(
+            f"recipe {recipe.name!r} names no settings for a run in a hurry",
+            expected="`fast={setting: value}` in its Recipe",
+            fix="leave out --fast, or name settings with --set",
+        )
+    hurried = dict(recipe.fast) if fast else {}
+    overrides = hurried | dict(settings or {}) | ({} if seed is None else {"seed": seed})
     chosen = with_overrides(recipe.settings, overrides)
     try:
         from toolkit.training.fitting import fit_recipe

@@ -8,12 +8,13 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -24,11 +25,12 @@ from torch import Tensor, nn
 from toolkit.errors import CheckFailedError, SetupError
 from toolkit.evaluate.metrics import main_metric
 from toolkit.tensors import Array
+from toolkit.training.averaging import Average
 from toolkit.training.metrics import main_value
 from toolkit.training.optimizers import Schedule, make_optimizer, make_schedule
 from toolkit.training.progress import Progress, ProgressCallback
 from toolkit.training.recipe import AnyRecipe
-from toolkit.training.rows import Batch, Rows, scoring_batches, training_batches
+from toolkit.training.rows import Batch, Rows, scoring_batches, scoring_order, training_batches
 from toolkit.training.settings import Settings
 
 Curve = list[dict[str, float]]
@@ -98,7 +100,8 @@ def fit(module: nn.Module, job: FitJob) -> tuple[Curve, float]:
     module.to("cpu")
     stored = torch.load(job.folder / "best.ckpt", map_location="cpu", weights_only=True)
     weights = stored["state_dict"].items()
-    module.load_state_dict({name.removeprefix("module."): value for name, value in weights})
+    kept = {name.removeprefix("module."): value for name, value in weights}
+    module.load_state_dict(kept | stored.get("average", {}))
     module.eval()
     return outcome.curve, earlier
 
@@ -107,7 +110,10 @@ def predict(module: nn.Module, rows: Rows) -> Array:
     """float32[rows, ...], the outputs of a module in eval mode."""
     with torch.inference_mode():
         outputs = [module(**feeds) for feeds, _targets in scoring_batches(rows)]
-    return torch.cat(outputs).numpy()
+    scored = torch.cat(outputs).numpy()
+    answers = np.empty_like(scored)
+    answers[scoring_order(rows)] = scored
+    return answers
 
 
 class _Loop(pl.LightningModule):
@@ -122,7 +128,10 @@ class _Loop(pl.LightningModule):
         self._recipe, self._settings = job.recipe, job.settings
         self._metric = f"validation_{main_metric(job.recipe.task)}"
         self._schedule: Schedule | None = None
-        self._train_loss = self._train_rows = 0.0
+        self._average = Average(module, job.settings.average) if job.settings.average else None
+        self._steps = math.ceil(len(job.rows) / job.settings.batch_size) * job.settings.max_epochs
+        self._swap = ExitStack()
+        self._train_loss = self._train_rows = self._rate = 0.0
         self._figures: dict[str, float] = {}
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
@@ -133,8 +142,8 @@ class _Loop(pl.LightningModule):
         return self.earlier_seconds + time.perf_counter() - self._started
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.module, self._settings)
-        self._schedule = make_schedule(optimizer, self._settings)
+        optimizer = make_optimizer(self.module, self._settings, self._recipe.rate)
+        self._schedule = make_schedule(optimizer, self._settings, self._steps)
         scheduler = {"scheduler": self._schedule, "interval": "epoch", "monitor": LOSS}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -158,12 +167,25 @@ class _Loop(pl.LightningModule):
             loss = loss + self._settings.l1 * sum(weight.abs().sum() for weight in weights)
         return loss
 
+    def on_train_batch_end(self, *_unused: Any) -> None:
+        assert self._schedule is not None
+        self._rate = self._schedule.optimizer.param_groups[0]["lr"]
+        if self._settings.schedule == "linear":
+            self._schedule.step()
+        if self._average is not None:
+            self._average.update()
+
+    def on_validation_epoch_start(self) -> None:
+        if self._average is not None:
+            self._swap.enter_context(self._average.applied())
+
     def validation_step(self, batch: Batch, _index: int) -> None:
         feeds, targets = batch
         self._outputs.append(self.module(**feeds))
         self._targets.append(targets)
 
     def on_validation_epoch_end(self) -> None:
+        self._swap.close()
         outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
         self._outputs, self._targets = [], []
         value = main_value(self._recipe.task, outputs.cpu().numpy(), targets.cpu().numpy())
@@ -175,7 +197,7 @@ class _Loop(pl.LightningModule):
         assert self._schedule is not None
         row = {
             "epoch": float(self.current_epoch + 1),
-            "learning_rate": self._schedule.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._rate,
             "train_loss": self._train_loss / self._train_rows,
             **self._figures,
         }
@@ -189,14 +211,19 @@ class _Loop(pl.LightningModule):
         self.curve.append(row)
         if isinstance(self._schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(row[LOSS])
-        else:
+        elif self._settings.schedule != "linear":
             self._schedule.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["curve"], checkpoint["seconds"] = self.curve, self.seconds
+        if self._average is not None:
+            checkpoint["average"] = self._average.values
+            checkpoint["average_steps"] = self._average.steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.curve, self.earlier_seconds = checkpoint["curve"], checkpoint["seconds"]
+        if self._average is not None:
+            self._average.restore(checkpoint["average"], checkpoint["average_steps"])
 
 
 class _Reporter(Callback):

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
@@ -25,7 +25,14 @@ Preprocessing = TypeVar("Preprocessing")
 """A `tokenizers.Tokenizer` for text, a `FeatureTable` for rows, None for images."""
 
 TRAIN_EXTRA = "pip install onnx-edge-toolkit[train]"
-_TRAIN_PACKAGES = {"matplotlib", "pytorch_lightning", "safetensors", "sklearn", "torch"}
+_TRAIN_PACKAGES = {
+    "matplotlib",
+    "pytorch_lightning",
+    "safetensors",
+    "sklearn",
+    "torch",
+    "transformers",
+}
 
 
 def _nothing(_train: Split, _settings: Settings) -> None:
@@ -52,6 +59,13 @@ class Recipe(Generic[AnySettings, Preprocessing]):
         loss: Scalar loss of a batch from the model's output and the targets, averaged over rows.
         prepare: What to fit on the training split and keep beside the weights: the tokenizer of a
             text task, the feature table of a tabular one. Images have none.
+        initialize: Gives a new model the weights of an earlier training, such as a checkpoint that
+            a package carries. Called once before training with the module and the settings, and
+            never again: `build` gives the same model without them.
+        rate: Factor on the learning rate of a parameter, by its name: 0.5 for half of it. None
+            gives every parameter the same rate. For parameters that must not learn, `build` sets
+            `requires_grad` to False.
+        fast: Settings for a run in a hurry, which `toolkit train --fast` puts in place.
         calibrate: Sets what the model takes from the training split without learning it, such as
             the mean and the spread of the columns. Called once with the feeds and the targets.
         augment: Changes the feeds of a training batch, drawing from torch's generator, which is
@@ -65,11 +79,15 @@ class Recipe(Generic[AnySettings, Preprocessing]):
     build: Callable[[AnySettings, Preprocessing], nn.Module]
     loss: Callable[[Tensor, Tensor], Tensor]
     prepare: Callable[[Split, AnySettings], Preprocessing] = _nothing  # type: ignore[assignment]  # Preprocessing is None then
+    initialize: Callable[[nn.Module, AnySettings], None] | None = None
+    rate: Callable[[str, AnySettings], float] | None = None
+    fast: Mapping[str, object] = field(default_factory=dict)
     calibrate: Callable[[nn.Module, Mapping[str, Tensor], Tensor], None] | None = None
     augment: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
 
     def __post_init__(self) -> None:
         with_overrides(self.settings, {})
+        with_overrides(self.settings, self.fast)
         if not self.name or not self.name.replace("_", "").replace("-", "").isalnum():
             raise InputError(
                 f"a recipe's name is {self.name!r}", expected="letters, digits, '-' and '_'"

@@ -89,9 +89,16 @@ def training_batches(rows: Rows, *, batch_size: int, seed: int) -> DataLoader[Ba
     return _loader(rows, ShuffledBatches(rows, batch_size, seed))
 
 
+def scoring_order(rows: Rows) -> Array:
+    """int64[rows], the order in which rows are scored: texts by their length."""
+    if rows.lengths is None:
+        return np.arange(len(rows))
+    return np.argsort(rows.lengths, kind="stable")
+
+
 def scoring_batches(rows: Rows) -> DataLoader[Batch]:
-    """All rows in order, in large batches."""
-    return _loader(rows, _cut(np.arange(len(rows)), SCORING_BATCH))
+    """All rows in `scoring_order`, in large batches."""
+    return _loader(rows, _cut(scoring_order(rows), SCORING_BATCH))
 
 
 def _loader(rows: Rows, batches: Iterable[list[int]]) -> DataLoader[Batch]:

@@ -21,7 +21,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         learning_rate: At the start.
         schedule: "constant"; "exponential" (times `decay` after every epoch); "cosine" (down to
             zero over `max_epochs`); "reduce-on-plateau" (times `decay` when the validation loss
-            has not fallen for more than `plateau_epochs`).
+            has not fallen for more than `plateau_epochs`); "linear" (a little with every step, up
+            over `warmup` and then down to zero over `max_epochs`), as transformers are tuned.
+        warmup: Share of all steps in which the linear schedule climbs to `learning_rate`.
         decay: Factor of the exponential and the plateau schedule.
         plateau_epochs: Epochs without a lower validation loss that the plateau schedule bears.
         batch_size: Rows a step.
@@ -33,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             Neither penalty touches biases and other one-dimensional parameters.
         dropout: Probability of the model's `torch.nn.Dropout` layers.
         gradient_clip: Largest norm of the gradient; 0 clips nothing.
+        average: Share that an exponential moving average of the weights keeps at every step, such
+            as 0.99; validation measures the average and the run keeps it. 0 averages nothing.
         folds: k of k-fold cross-validation on the training split, before the final model is
             trained on the whole of it; 0 for none.
         seed: Decides initial weights, order of rows, dropout, augmentation and folds.
@@ -47,7 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     momentum: Fraction = 0.9
     learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
-    schedule: Literal["constant", "exponential", "cosine", "reduce-on-plateau"] = "constant"
+    schedule: Literal["constant", "exponential", "cosine", "reduce-on-plateau", "linear"] = (
+        "constant"
+    )
+    warmup: Fraction = 0.0
     decay: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     plateau_epochs: Annotated[int, Meta(ge=0)] = 2
     batch_size: Annotated[int, Meta(ge=1)] = 32
@@ -57,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     l2: NotNegative = 0.0
     dropout: Fraction = 0.0
     gradient_clip: NotNegative = 0.0
+    average: Fraction = 0.0
     folds: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     threads: Annotated[int, Meta(ge=0)] = 0
