@@ -4,13 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.samples import Samples
-from toolkit.evaluate.scoring import answer_all
+from toolkit.evaluate.scoring import Answers, answer_all
 from toolkit.inference import Model
+from toolkit.tasks import TaskSpec
+from toolkit.tasks.task import DECIDED
 from toolkit.tensors import Array
 
 VALUE_TOLERANCE = 1e-3
 """A regression's value counts as changed from this share of the values' spread on."""
+LEAST_COSINE = 0.99
+"""An embedding counts as changed below this cosine to what it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +23,10 @@ class Agreement:
     """A candidate's answers beside the reference's.
 
     Attributes:
-        share: Samples with the same label, from 0 to 1; for a regression, those whose value moved
-            by less than `VALUE_TOLERANCE` of the values' standard deviation.
+        share: Samples with the same answer, from 0 to 1: label or set of labels, entities, span,
+            likeliest fills, text; for a regression, a value that moved by less than
+            `VALUE_TOLERANCE` of the values' standard deviation; for an embedding, a cosine of
+            `LEAST_COSINE` at least.
         largest_change: The largest change of a probability, or of a raw output.
     """
 
@@ -27,26 +34,46 @@ class Agreement:
     largest_change: float
 
 
-def agreement(reference: Array, candidate: Array) -> Agreement:
+def agreement(task: TaskSpec, reference: Answers, candidate: Answers) -> Agreement:
     """Compare answers of two variants, or of one variant in two settings.
 
     Args:
-        reference: float[samples, labels] or float[samples, 1], from `answer_all`.
-        candidate: The same shape.
+        task: Says what answers mean.
+        reference: From `answer_all`.
+        candidate: For the same samples.
     """
-    changes = np.abs(reference - candidate)
     return Agreement(
-        share=1 - changed(reference, candidate) / len(reference),
-        largest_change=float(changes.max(initial=0.0)),
+        share=1 - changed(task, reference, candidate) / len(reference),
+        largest_change=_largest_change(reference, candidate),
     )
 
 
-def changed(reference: Array, candidate: Array) -> int:
-    """How many samples got another label, or a value that moved; see `Agreement.share`."""
+def changed(task: TaskSpec, reference: Answers, candidate: Answers) -> int:
+    """How many samples got another answer; see `Agreement.share`."""
+    if isinstance(reference, Decisions) or isinstance(candidate, Decisions):
+        assert isinstance(reference, Decisions)
+        assert isinstance(candidate, Decisions)
+        pairs = zip(reference.keys, candidate.keys, strict=True)
+        return sum(one != other for one, other in pairs)
+    if task.name == "feature-extraction":
+        return int((~(_cosines(reference, candidate) >= LEAST_COSINE)).sum())
+    if task.multi_label:
+        return int(((reference >= DECIDED) != (candidate >= DECIDED)).any(axis=1).sum())
     if reference.shape[1] > 1:
         return int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
     limit = VALUE_TOLERANCE * float(reference.std())
     return int((np.abs(reference - candidate) > limit).sum())
+
+
+def _largest_change(reference: Answers, candidate: Answers) -> float:
+    one = reference.scores if isinstance(reference, Decisions) else reference
+    other = candidate.scores if isinstance(candidate, Decisions) else candidate
+    return float(np.abs(one - other).max(initial=0.0))
+
+
+def _cosines(one: Array, other: Array) -> Array:
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray((one * other).sum(axis=1) / np.maximum(lengths, np.finfo(one.dtype).tiny))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +91,7 @@ class Invariance:
     n: int
 
 
-def batch_invariance(model: Model, samples: Samples, together: Array) -> Invariance:
+def batch_invariance(model: Model, samples: Samples, together: Answers) -> Invariance:
     """Compare answers in batches with the same samples alone.
 
     Args:
@@ -74,7 +101,7 @@ def batch_invariance(model: Model, samples: Samples, together: Array) -> Invaria
     """
     alone = answer_all(model, samples, batch_size=1)
     return Invariance(
-        flips=changed(alone, together),
-        largest_change=float(np.abs(alone - together).max(initial=0.0)),
+        flips=changed(model.task.specification, alone, together),
+        largest_change=_largest_change(alone, together),
         n=len(samples),
     )

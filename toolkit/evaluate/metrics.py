@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from toolkit.tasks import TaskSpec
+from toolkit.tasks.task import DECIDED
 from toolkit.tensors import Array
 
 Z_95 = 1.959963984540054
@@ -34,13 +35,20 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main_metric(task: TaskSpec) -> str:
-    """The metric that limits speak of: "accuracy", or "r2" for a regression."""
-    return "r2" if task.name == "tabular-regression" else "accuracy"
+    """The metric that limits speak of.
+
+    "accuracy", "micro_f1" where an item may have several labels, or "r2" for a regression.
+    """
+    if task.multi_label:
+        return "micro_f1"
+    return "accuracy" if task.labels else "r2"
 
 
 def main_value(task: TaskSpec, answers: Array, targets: Array) -> float:
     """The main metric's value, without an interval; see `measure`."""
-    if task.name == "tabular-regression":
+    if task.multi_label:
+        return _micro_f1(answers >= DECIDED, targets)
+    if not task.labels:
         return _r2(answers.reshape(-1).astype(np.float64), targets.astype(np.float64))
     return float((answers.argmax(axis=1) == targets).mean())
 
@@ -48,7 +56,8 @@ def main_value(task: TaskSpec, answers: Array, targets: Array) -> float:
 def measure(task: TaskSpec, answers: Array, targets: Array) -> dict[str, Estimate]:
     """The task's metrics by name, the main one first.
 
-    Classification: "accuracy", with Wilson's interval, and "macro_f1". Regression: "r2" in the
+    Classification: "accuracy", with Wilson's interval, and "macro_f1". Several labels an item:
+    "micro_f1", and "exact_match" of all labels, with Wilson's interval. Regression: "r2" in the
     scale of the model's output, and "mean_absolute_error" in the scale of the value (dollars,
     where the model gives their logarithm). All but accuracy have a percentile bootstrap interval
     of fixed seed.
@@ -56,12 +65,20 @@ def measure(task: TaskSpec, answers: Array, targets: Array) -> dict[str, Estimat
     Args:
         task: Says what answers mean.
         answers: float[rows, labels] of probabilities, or float[rows, 1] as the model gives them.
-        targets: [rows], class indexes, or values in the scale of the model's output.
+        targets: [rows], class indexes, or values in the scale of the model's output; [rows, labels]
+            of 0 and 1 where an item may have several labels.
 
     Source: B. Efron (1979), "Bootstrap methods: another look at the jackknife", Annals of
         Statistics 7.
     """
-    if task.name != "tabular-regression":
+    if task.multi_label:
+        chosen = answers >= DECIDED
+        exact = int((chosen == targets).all(axis=1).sum())
+        return {
+            "micro_f1": _bootstrap(_micro_f1, chosen, targets),
+            "exact_match": wilson(exact, len(chosen)),
+        }
+    if task.labels:
         guess = answers.argmax(axis=1)
         hits = int((guess == targets).sum())
         return {
@@ -96,6 +113,13 @@ def _r2(answer: Array, truth: Array) -> float:
 
 def _absolute_error(answer: Array, truth: Array) -> float:
     return float(np.abs(answer - truth).mean())
+
+
+def _micro_f1(chosen: Array, truth: Array) -> float:
+    """The harmonic mean of precision and recall over all labels; 1 where there are none at all."""
+    hits = int((chosen & (truth == 1)).sum())
+    both = int(chosen.sum() + (truth == 1).sum())
+    return 2 * hits / both if both else 1.0
 
 
 def _macro_f1(guess: Array, truth: Array) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.evaluate.decisions import has_metric
 from toolkit.inputs import text_lines
 from toolkit.npz import read_npz
 from toolkit.tasks import Item, TaskSpec
@@ -22,7 +23,12 @@ from toolkit.tasks import Item, TaskSpec
 Row = Mapping[str, Any]
 
 LABEL_COLUMNS = ("label", "target")
+QUESTION_COLUMNS = ("question", "context")
 TEXT_COLUMNS = ("text", "sentence", "review")
+PAIR_COLUMNS = (("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"))
+"""Found by name, where no text column is named."""
+SEPARATORS = ("|", ",")
+"""Between the labels of an item that has several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +37,14 @@ class Samples:
 
     Attributes:
         items: Texts, rows or images.
-        targets: One label index or one number an item; None where the data has no labels.
+        targets: One label index or one number an item, or one 0 or 1 a label where an item may have
+            several; None where the data has no labels.
         columns: Every other column as text, for grouping.
         sha256: Digest of the file that they were read from.
     """
 
     items: tuple[Item, ...]
-    targets: tuple[float, ...] | None
+    targets: tuple[float | tuple[int, ...], ...] | None
     columns: Mapping[str, tuple[str, ...]]
     sha256: str
 
@@ -111,14 +118,14 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
     if not rows:
         kept = " after --where" if options.where else ""
         raise InputError(f"{file} holds no row{kept}", expected="at least one row")
-    label_column = _label_column(file, rows[0], options)
+    label_column = _label_column(file, rows[0], options) if has_metric(task) else ""
     items, used = _items(file, rows, task, options)
     targets = None
     if label_column:
         targets = tuple(
             _target(row.get(label_column), task, file, i) for i, row in enumerate(rows, start=1)
         )
-    others = [name for name in rows[0] if name not in {used, label_column}]
+    others = [name for name in rows[0] if name not in {*used, label_column}]
     columns = {
         name: tuple(str(row.get(name, "")) for row in rows)
         for name in others
@@ -240,10 +247,18 @@ def _label_column(file: Path, row: Row, options: SampleOptions) -> str:
 
 def _items(
     file: Path, rows: Sequence[Row], task: TaskSpec, options: SampleOptions
-) -> tuple[tuple[Item, ...], str]:
-    """The items, and the column that they came from if it was one."""
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """The items, and the columns that they came from if not from all."""
+    if task.name == "question-answering":
+        asked = zip(*(_cells(file, rows, column) for column in QUESTION_COLUMNS), strict=True)
+        return tuple(dict(zip(QUESTION_COLUMNS, cells, strict=True)) for cells in asked), (
+            QUESTION_COLUMNS
+        )
     if task.text is not None:
         first = rows[0]
+        pair = next((p for p in PAIR_COLUMNS if p[0] in first and p[1] in first), None)
+        if pair is not None and not options.text_column:
+            return tuple(zip(*(_cells(file, rows, c) for c in pair), strict=True)), pair
         candidates = [options.text_column] if options.text_column else TEXT_COLUMNS
         column = next((c for c in candidates if c in first), "")
         if not column:
@@ -252,7 +267,7 @@ def _items(
                 expected=f"a column {' or '.join(candidates)}; it has {', '.join(first)}",
                 fix="name it with --text-column",
             )
-        return _cells(file, rows, column), column
+        return _cells(file, rows, column), (column,)
     if task.image is not None:
         column = "image" if "image" in rows[0] else ""
         if not column:
@@ -261,8 +276,9 @@ def _items(
             )
         base = file.parent
         cells = _cells(file, rows, column)
-        return tuple(base / cell if isinstance(cell, str) else cell for cell in cells), column
-    return tuple(rows), ""
+        items = tuple(base / cell if isinstance(cell, str) else cell for cell in cells)
+        return items, (column,)
+    return tuple(rows), ()
 
 
 def _cells(file: Path, rows: Sequence[Row], column: str) -> tuple[Any, ...]:
@@ -275,8 +291,11 @@ def _cells(file: Path, rows: Sequence[Row], column: str) -> tuple[Any, ...]:
     return tuple(row[column] for row in rows)
 
 
-def _target(value: object, task: TaskSpec, file: Path, number: int) -> float:
+def _target(value: object, task: TaskSpec, file: Path, number: int) -> float | tuple[int, ...]:
     where = f"{file}, row {number}"
+    if task.multi_label:
+        named = {_label(name, task, where) for name in _several(value, task)}
+        return tuple(int(i in named) for i in range(len(task.labels)))
     if not task.labels:
         try:
             found = float(str(value))
@@ -289,6 +308,21 @@ def _target(value: object, task: TaskSpec, file: Path, number: int) -> float:
                 expected=f"a finite number{' above 0' if least == 0.0 else ''}",
             )
         return found
+    return _label(value, task, where)
+
+
+def _several(value: object, task: TaskSpec) -> list[object]:
+    """The labels of an item that may have several: a list, or a text with separators."""
+    if isinstance(value, (list, tuple)):
+        return [*value]
+    text = str("" if value is None else value)
+    if text in task.labels:
+        return [text]
+    separator = next((s for s in SEPARATORS if s in text), SEPARATORS[0])
+    return [part.strip() for part in text.split(separator) if part.strip()]
+
+
+def _label(value: object, task: TaskSpec, where: str) -> int:
     name = str(value)
     if name in task.labels:
         return task.labels.index(name)

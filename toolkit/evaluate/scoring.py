@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.evaluate.decisions import MEASURED, Decisions, decisions, has_metric
 from toolkit.evaluate.metrics import Estimate, measure
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.inference import Model, load
 from toolkit.runtime import SessionOptions
-from toolkit.tasks import TaskSpec
+from toolkit.tasks import Result, TaskSpec
 from toolkit.tensors import Array
 
 BATCH = 16
+Answers = Array | Decisions
+"""Numbers, or what was decided where answers are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +80,15 @@ def evaluate(
         InputError: The data does not fit the model, or has no such column.
     """
     model = load(source, variant=variant, options=options)
+    if not has_metric(model.task.specification) and model.task.specification.name != "tensors":
+        raise InputError(
+            f"there is no metric here for the task {model.task.specification.name!r}",
+            expected=f"a package for one of {', '.join(MEASURED)}",
+            fix="toolkit validate and quantize compare such answers between variants",
+        )
     samples = read_samples(Path(data), model.task.specification, reading)
     answers = answer_all(model, samples)
+    assert not isinstance(answers, Decisions)
     groups: dict[str, GroupReport] = {}
     if by:
         for name, rows in _grouped(samples, by).items():
@@ -96,11 +106,13 @@ def evaluate(
     )
 
 
-def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> Array:
+def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> Answers:
     """The task's output for every sample, in batches of neighbors as the data has them.
 
     Returns:
-        float[samples, labels] of probabilities, or float[samples, 1] of raw regression outputs.
+        float[samples, labels] of probabilities, float[samples, 1] of raw regression outputs,
+        float[samples, width] of embeddings (the mean over tokens where they are not pooled), or
+        decisions, for any other task.
     """
     task = model.task
     if task.specification.name == "tensors":
@@ -109,18 +121,31 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> Ar
             expected="a package with a task",
             fix="toolkit export SOURCE -o NAME.ortpackage",
         )
+    if task.specification.generation is not None:
+        raise InputError(
+            f"texts that are made token by token ({task.specification.name}) are not compared here",
+            expected="a package for one answer an item",
+        )
     rows: list[Array] = []
+    results: list[Result] = []
     for start in range(0, len(samples), batch_size):
         items = samples.items[start : start + batch_size]
-        outputs = model.outputs(items, range(start + 1, start + 1 + len(items)))
+        numbers = range(start + 1, start + 1 + len(items))
+        if task.reads_items:
+            batch = task.prepare(items, numbers)
+            results += task.decode(model.session.run(batch.feeds), batch)
+            continue
+        outputs = model.outputs(items, numbers)
         answer = outputs[task.specification.output].reshape(len(items), -1)
         rows.append(task.probabilities(answer) if task.specification.labels else answer)
-    return np.concatenate(rows)
+    if task.specification.name == "feature-extraction" and results:
+        return np.array([np.mean(result["embedding"], axis=0) for result in results], np.float32)
+    return decisions(results) if task.reads_items else np.concatenate(rows)
 
 
-def score(answers: Array, samples: Samples, task: TaskSpec) -> dict[str, Estimate]:
+def score(answers: Answers, samples: Samples, task: TaskSpec) -> dict[str, Estimate]:
     """Metrics by name, the task's main one first; none for samples without targets."""
-    if samples.targets is None:
+    if samples.targets is None or isinstance(answers, Decisions):
         return {}
     targets = np.asarray(samples.targets)
     return measure(task, answers, np.log(targets) if task.value_transform == "exp" else targets)

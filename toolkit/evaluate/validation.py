@@ -226,7 +226,9 @@ def _preprocessing(package: ModelPackage) -> Iterator[Check]:
     """The reference rows encoded again: another release of tokenizers may split otherwise."""
     folder, contents = package.asset("reference"), package.contents
     # Other sources may pad or crop their example rows as they like.
-    if folder is None or contents.source.kind != "run" or not (folder / "items.json").is_file():
+    kind = contents.source.kind
+    ours = kind == "run" or (kind == "checkpoint" and _is_text_encoder(contents.task))
+    if folder is None or not ours or not (folder / "items.json").is_file():
         return
     items = msgspec.json.decode((folder / "items.json").read_bytes(), type=list[Any])
     if contents.task.image is not None:
@@ -238,6 +240,10 @@ def _preprocessing(package: ModelPackage) -> Iterator[Check]:
     parity = compare_outputs(reference_feeds(package), found)
     detail = parity.mismatch or "largest difference from the reference inputs"
     yield _check("preprocessing", "", parity.max_abs_error, FLOAT_LIMIT, detail)
+
+
+def _is_text_encoder(task: TaskSpec) -> bool:
+    return task.text is not None and task.generation is None and task.image is None
 
 
 def batch_change(model: Model, feeds: dict[str, Array]) -> Parity | None:
@@ -276,7 +282,7 @@ def _metric_checks(
         return
     parent = package.variant(variant.contents.parent)
     reference = answer_all(load_variant(package, parent, options), samples)
-    close = agreement(reference, answers)
+    close = agreement(package.contents.task, reference, answers)
     least = float(details.get("min_agreement", 0.0))
     if least:  # without a limit there is nothing to check
         detail = f"share of {len(samples)} samples that disagree with {parent.name}"

@@ -12,7 +12,7 @@ from toolkit.evaluate.agreement import agreement, batch_invariance
 from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
-from toolkit.evaluate.scoring import answer_all, score
+from toolkit.evaluate.scoring import Answers, answer_all, score
 from toolkit.evaluate.validation import (
     BATCH_LIMIT,
     FLOAT_LIMIT,
@@ -34,7 +34,6 @@ from toolkit.quantize.methods import METHODS, Method, QuantizerError
 from toolkit.quantize.report import Candidate, Limits, QuantizeFailedError, QuantizeReport
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import open_task
-from toolkit.tensors import Array
 
 LATENCY_SAMPLES = 32
 SLOWER = 1.1
@@ -139,7 +138,7 @@ class _Search:
         self.answers = answer_all(self.model, self.samples)
         self.metric = self._metric(self.answers)
 
-    def _metric(self, answers: Array) -> Estimate | None:
+    def _metric(self, answers: Answers) -> Estimate | None:
         metrics = score(answers, self.samples, self.task.specification)
         return metrics.get(main_metric(self.task.specification))
 
@@ -159,7 +158,7 @@ class _Search:
         model = Model(self.package.path, method.name, session, self.task)
         answers = answer_all(model, self.samples)
         self.progress(f"{method.name}: batch mates and latency")
-        close = agreement(self.answers, answers)
+        close = agreement(self.task.specification, self.answers, answers)
         company = batch_invariance(model, self.samples, answers)
         metric = self._metric(answers)
         latency = self._latency(model)
