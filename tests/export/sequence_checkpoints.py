@@ -1,5 +1,4 @@
 """Checkpoints of tiny random encoder-decoders and speech models, made in memory and saved."""
-# ruff: noqa: S106 - a special token is no password
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, processors
+from tokenizers import processors
 
 from tests.export.checkpoints import byte_level_tokenizer, save, unigram_tokenizer
 
@@ -79,3 +78,84 @@ def bart_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
 def _made(head: str, kind: str, seed: int, settings: Mapping[str, Any]) -> Any:
     torch.manual_seed(seed)
     return getattr(transformers, head)(getattr(transformers, kind)(**settings)).eval()
+
+
+def whisper_checkpoint(
+    path: Path, *, seed: int = 0, languages: tuple[str, ...] = ("de", "en"), **config: Any
+) -> Path:
+    """A tiny random Whisper that hears one second of 16 mel bins.
+
+    Args:
+        path: The directory to write.
+        seed: Of the weights.
+        languages: Codes of the languages; none for a model of one.
+        config: Settings of the configuration.
+    """
+    tokenizer = byte_level_tokenizer()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    told = ["<|start|>", *(f"<|{code}|>" for code in languages)]
+    told += ["<|translate|>", "<|transcribe|>", "<|notimestamps|>"]
+    tokenizer.add_special_tokens(told)
+    ids = {token: tokenizer.token_to_id(token) for token in told}
+    end = tokenizer.token_to_id("</s>")
+    settings = {
+        **LAYERS,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "num_mel_bins": 16,
+        "max_source_positions": 50,
+        "max_target_positions": 40,
+        "bos_token_id": end,
+        "pad_token_id": end,
+        "eos_token_id": end,
+        "decoder_start_token_id": ids["<|start|>"],
+        **config,
+    }
+    model = _made("WhisperForConditionalGeneration", "WhisperConfig", seed, settings)
+    model.generation_config.update(
+        max_length=settings["max_target_positions"],
+        no_timestamps_token_id=ids["<|notimestamps|>"],
+        return_timestamps=False,
+        suppress_tokens=[*ids.values()],
+        begin_suppress_tokens=[end, tokenizer.token_to_id("Ġ")],
+        is_multilingual=bool(languages),
+    )
+    if languages:
+        model.generation_config.update(
+            lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in languages},
+            task_to_id={task: ids[f"<|{task}|>"] for task in ("translate", "transcribe")},
+            task="transcribe",
+        )
+    tokens = {"pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    save(path, model, tokenizer, model_max_length=40, **tokens)
+    extractor: Any = transformers.WhisperFeatureExtractor
+    extractor(feature_size=16, chunk_length=1).save_pretrained(path)
+    return path
+
+
+def wav2vec2_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
+    """A tiny random wav2vec2 with a head for CTC, of 10 ms a frame."""
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDL'"]
+    settings = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "conv_dim": (16, 16, 16),
+        "conv_kernel": (10, 3, 2),
+        "conv_stride": (5, 4, 8),
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+        "vocab_size": len(tokens),
+        "pad_token_id": 0,
+        "initializer_range": 0.4,
+        **config,
+    }
+    model = _made("Wav2Vec2ForCTC", "Wav2Vec2Config", seed, settings)
+    model.save_pretrained(path)
+    vocabulary = path / "vocab.json"
+    vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    library: Any = transformers
+    library.Wav2Vec2CTCTokenizer(str(vocabulary)).save_pretrained(path)
+    layered = settings.get("feat_extract_norm") == "layer"
+    library.Wav2Vec2FeatureExtractor(return_attention_mask=layered).save_pretrained(path)
+    return path

@@ -70,10 +70,13 @@ class EncoderDecoder(Generator):
         """The likeliest token each time, as many as there is room for."""
         return GenerationOptions(max_new_tokens=self.specification.max_context)
 
-    def decoding(self, feeds: Mapping[str, Array]) -> StepDecoder:
-        """A fresh decoder of what the encoder makes of its feeds."""
-        outputs = self.session.run(dict(feeds))
-        return StepDecoder(self._decoder, crossed(outputs, feeds.get("attention_mask")))
+    def encoded(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """What the encoder makes of its feeds, and every step of the decoder takes."""
+        return crossed(self.session.run(feeds), feeds.get("attention_mask"))
+
+    def decoding(self, encoded: Mapping[str, Array]) -> StepDecoder:
+        """A fresh decoder; see `encoded`."""
+        return StepDecoder(self._decoder, encoded)
 
     def answer(self, prompt: Sequence[int], options: GenerationOptions, number: int) -> Answer:
         """An answer to be made.
@@ -104,7 +107,7 @@ class Translator(EncoderDecoder):
         """A decoder of the encoded texts; see `Generator.begin`."""
         if options.chat:
             raise InputError(f"{self.source} has no form of a conversation", fix="leave --chat out")
-        decoder = self.decoding(self.task.encode(items, numbers))
+        decoder = self.decoding(self.encoded(self.task.encode(items, numbers)))
         prompt = self.specification.start_ids
         return decoder, [self.answer(prompt, options, number) for number in numbers]
 

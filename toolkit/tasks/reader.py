@@ -26,6 +26,8 @@ class TaskOptions:
         overlap: Intersection over union above which two boxes of one label are the same object;
             the package's when not given.
         candidates: What a picture may show, for zero-shot image classification.
+        language: Code of the language that is spoken, such as "de"; detected when not given.
+        translate: Write what is said in English, whatever the language.
     """
 
     truncate: bool = True
@@ -34,6 +36,8 @@ class TaskOptions:
     threshold: float | None = None
     overlap: float | None = None
     candidates: tuple[str, ...] = ()
+    language: str = ""
+    translate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

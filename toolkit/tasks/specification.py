@@ -192,11 +192,13 @@ class SpeechSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         languages: Token by language code, such as "de"; empty for a model of one language.
         tasks: Token of "transcribe" and of "translate"; empty for a model that only transcribes.
         suffix: Tokens behind those: that there shall be no time stamps.
+        language: The language where the user names none; empty to detect it.
     """
 
     languages: dict[str, int] = {}
     tasks: dict[str, int] = {}
     suffix: tuple[int, ...] = ()
+    language: str = ""
 
 
 class AudioSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -232,7 +232,8 @@ class _DecoderFeeds:
         """New tokens behind `past` others, for what the encoder was fed."""
         cross = run_module(self._encoder, encoded, output_names=())
         if self._given.is_cut:
-            cross = {name: value[:, :, :length].copy() for name, value in cross.items()}
+            places = np.arange(length) % next(iter(cross.values())).shape[2]
+            cross = {name: value.take(places, axis=2) for name, value in cross.items()}
         batch, heads, _, width = next(iter(cross.values())).shape
         mask = {ENCODER_MASK: encoded["attention_mask"]} if self._given.is_masked else {}
         rng = np.random.default_rng(seed)
