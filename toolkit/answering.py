@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +135,7 @@ def infer(
         )
     items: list[Item] = []
     streamed = False
+    asked = _sound(model, asked)
     if asked.tensors:
         _check_one(asked)
         outputs = model.run(_feeds(model, asked.tensors), allow_non_finite=allow_non_finite)
@@ -146,8 +147,11 @@ def infer(
                 f"{output} would hold tensors, and texts made token by token are none",
                 expected="-o NAME.jsonl",
             )
-        streamed = stream is not None and len(items) == 1
-        results, outputs = _generated(model, items, batch_size, generation, stream), {}
+        # Of sound, the answers of all windows make the result.
+        is_sound = model.task.specification.audio is not None
+        streamed = stream is not None and len(items) == 1 and not is_sound
+        given = stream if streamed else None
+        results, outputs = _generated(model, items, batch_size, generation, given), {}
     else:
         items = _items(model, asked)
         keep = output is not None and output.suffix == ".npz"
@@ -213,6 +217,18 @@ def _items(model: Model, asked: Asked) -> list[Item]:
     return items
 
 
+def _sound(model: Model, asked: Asked) -> Asked:
+    """Sound that was given as the graph's input: `--input input_values=speech.wav`."""
+    if model.task.specification.audio is None or len(asked.tensors) != 1:
+        return asked
+    from toolkit.tasks.audio import SUFFIXES
+
+    (name, file), *_ = asked.tensors.items()
+    if name != model.inputs[0].name or file.suffix.lower() not in SUFFIXES:
+        return asked
+    return replace(asked, texts=(*asked.texts, str(file)), tensors={})
+
+
 def _feeds(model: Model, files: Mapping[str, Path]) -> dict[str, Array]:
     specs = {spec.name: spec for spec in model.inputs}
     for name in files:
@@ -235,7 +251,7 @@ def _generated(
     from toolkit.generation.model import Generator
 
     assert isinstance(model, Generator)
-    if stream is None or len(items) > 1:
+    if stream is None:
         return model.batch(items, batch_size=batch_size, options=options)
     answer = None
     for piece, answer in model.streamed(items[0], options):  # noqa: B007 - the last one counts

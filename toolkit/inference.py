@@ -217,6 +217,10 @@ def load(
         from toolkit.generation.translation import load_translator
 
         return load_translator(package, variant, options, reading)
+    if package.contents.task.name == "speech-recognition" and package.contents.task.generation:
+        from toolkit.generation.transcription import load_transcriber
+
+        return load_transcriber(package, variant, options, reading)
     return load_variant(package, package.variant(variant), options, reading)
 
 

@@ -38,7 +38,7 @@ def infer(
     items: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, rows or questions as JSON objects, or image files, by task; - reads "
+            help="Texts, rows or questions as JSON objects, image or audio files, by task; - reads "
             "lines of stdin.",
             metavar="[TEXT...]",
             show_default=False,
@@ -58,7 +58,8 @@ def infer(
         list[str] | None,
         typer.Option(
             "--input",
-            help="A tensor from a .npy, .npz, .json, .png or .jpg file; once an input.",
+            help="A tensor from a .npy, .npz, .json, .png or .jpg file, sound from a .wav or .flac "
+            "file; once an input.",
             metavar="NAME=FILE",
         ),
     ] = None,
@@ -109,6 +110,16 @@ def infer(
             metavar="LABEL",
         ),
     ] = None,
+    language: Annotated[
+        str,
+        typer.Option(
+            help="Language that is spoken, such as de; detected when not given.",
+            show_default=False,
+        ),
+    ] = "",
+    translate: Annotated[
+        bool, typer.Option("--translate", help="Write what is said in English.")
+    ] = False,
     prompt: PromptOption = None,
     max_new_tokens: MaxNewTokensOption = None,
     temperature: TemperatureOption = None,
@@ -170,6 +181,8 @@ def infer(
             threshold=threshold,
             overlap=overlap,
             candidates=tuple(candidate or ()),
+            language=language,
+            translate=translate,
         ),
         generation=generation,
         stream=output.stream if target is None and not json_output else None,
