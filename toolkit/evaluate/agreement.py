@@ -26,7 +26,7 @@ class Agreement:
         share: Samples with the same answer, from 0 to 1: label or set of labels, entities, span,
             likeliest fills, text; for a regression, a value that moved by less than
             `VALUE_TOLERANCE` of the values' standard deviation; for an embedding, a cosine of
-            `LEAST_COSINE` at least.
+            `LEAST_COSINE` at least. Of a language model, the places with the same likeliest token.
         largest_change: The largest change of a probability, or of a raw output.
     """
 
@@ -55,6 +55,8 @@ def changed(task: TaskSpec, reference: Answers, candidate: Answers) -> int:
         assert isinstance(candidate, Decisions)
         pairs = zip(reference.keys, candidate.keys, strict=True)
         return sum(one != other for one, other in pairs)
+    if task.name == "text-generation":
+        return int((reference["predicted"] != candidate["predicted"]).sum())
     if task.name == "feature-extraction":
         return int((~(_cosines(reference, candidate) >= LEAST_COSINE)).sum())
     if task.multi_label:
@@ -66,6 +68,8 @@ def changed(task: TaskSpec, reference: Answers, candidate: Answers) -> int:
 
 
 def _largest_change(reference: Answers, candidate: Answers) -> float:
+    if not isinstance(reference, Decisions) and reference.dtype.names:
+        return _largest_change(np.exp(-reference["loss"]), np.exp(-candidate["loss"]))  # type: ignore[call-overload]  # both of one kind
     one = reference.scores if isinstance(reference, Decisions) else reference
     other = candidate.scores if isinstance(candidate, Decisions) else candidate
     return float(np.abs(one - other).max(initial=0.0))

@@ -37,8 +37,11 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 def main_metric(task: TaskSpec) -> str:
     """The metric that limits speak of.
 
-    "accuracy", "micro_f1" where an item may have several labels, or "r2" for a regression.
+    "accuracy", "micro_f1" where an item may have several labels, "r2" for a regression, or
+    "next_token_accuracy" for a language model.
     """
+    if task.name == "text-generation":
+        return "next_token_accuracy"
     if task.multi_label:
         return "micro_f1"
     return "accuracy" if task.labels else "r2"
@@ -46,6 +49,10 @@ def main_metric(task: TaskSpec) -> str:
 
 def main_value(task: TaskSpec, answers: Array, targets: Array) -> float:
     """The main metric's value, without an interval; see `measure`."""
+    if task.name == "text-generation":
+        from toolkit.evaluate.tokens import accuracy
+
+        return accuracy(answers)
     if task.multi_label:
         return _micro_f1(answers >= DECIDED, targets)
     if not task.labels:
@@ -60,17 +67,22 @@ def measure(task: TaskSpec, answers: Array, targets: Array) -> dict[str, Estimat
     "micro_f1", and "exact_match" of all labels, with Wilson's interval. Regression: "r2" in the
     scale of the model's output, and "mean_absolute_error" in the scale of the value (dollars,
     where the model gives their logarithm). All but accuracy have a percentile bootstrap interval
-    of fixed seed.
+    of fixed seed. Language models: "next_token_accuracy" and "perplexity"; see `measure_tokens`.
 
     Args:
         task: Says what answers mean.
-        answers: float[rows, labels] of probabilities, or float[rows, 1] as the model gives them.
+        answers: float[rows, labels] of probabilities, float[rows, 1] as the model gives them, or
+            of a language model TOKEN[places], which hold their targets.
         targets: [rows], class indexes, or values in the scale of the model's output; [rows, labels]
             of 0 and 1 where an item may have several labels.
 
     Source: B. Efron (1979), "Bootstrap methods: another look at the jackknife", Annals of
         Statistics 7.
     """
+    if task.name == "text-generation":
+        from toolkit.evaluate.tokens import measure_tokens
+
+        return measure_tokens(answers)
     if task.multi_label:
         chosen = answers >= DECIDED
         exact = int((chosen == targets).all(axis=1).sum())

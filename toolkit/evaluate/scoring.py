@@ -121,6 +121,10 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
             expected="a package with a task",
             fix="toolkit export SOURCE -o NAME.ortpackage",
         )
+    if task.specification.name == "text-generation":
+        from toolkit.evaluate.reading import read_texts
+
+        return read_texts(model, samples, batch_size=batch_size)
     if task.specification.generation is not None:
         raise InputError(
             f"texts that are made token by token ({task.specification.name}) are not compared here",
@@ -145,6 +149,9 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
 
 def score(answers: Answers, samples: Samples, task: TaskSpec) -> dict[str, Estimate]:
     """Metrics by name, the task's main one first; none for samples without targets."""
+    if task.name == "text-generation":
+        assert not isinstance(answers, Decisions)
+        return measure(task, answers, answers["target"])
     if samples.targets is None or isinstance(answers, Decisions):
         return {}
     targets = np.asarray(samples.targets)

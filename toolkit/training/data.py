@@ -1,7 +1,7 @@
 """Items with their targets, in splits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,13 +17,16 @@ class Split:
     Attributes:
         items: Texts, rows ({column: value}) or images (uint8 arrays), by task.
         targets: int64[items], indexes into the task's labels; for a regression float32[items], in
-            the scale of the model's output (the logarithm where the task says "exp").
+            the scale of the model's output (the logarithm where the task says "exp"). A language
+            model learns its texts themselves: leave the targets out.
     """
 
     items: Sequence[Item]
-    targets: Array
+    targets: Array = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
+        if not len(self.targets):  # one a text, which nothing reads
+            object.__setattr__(self, "targets", np.zeros(len(self.items), np.int64))
         if len(self.items) != len(self.targets):
             raise InputError(
                 f"a split has {len(self.items)} items and {len(self.targets)} targets",

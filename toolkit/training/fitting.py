@@ -15,9 +15,15 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import describe
 from toolkit.training.data import Data, Split, folds
+from toolkit.training.language import output_of
 from toolkit.training.loop import Curve, FitJob, fit, predict
 from toolkit.training.metrics import FoldScores, fold_scores, main_value
-from toolkit.training.preprocessing import input_specs, read_preprocessing, write_preprocessing
+from toolkit.training.preprocessing import (
+    TOKENIZER,
+    input_specs,
+    read_preprocessing,
+    write_preprocessing,
+)
 from toolkit.training.progress import ProgressCallback
 from toolkit.training.recipe import AnyRecipe
 from toolkit.training.rows import Rows
@@ -145,7 +151,7 @@ def _fit_model(
         write_preprocessing(recipe.task, fitted, new)
         new.rename(prepared)
     preprocessing = read_preprocessing(recipe.task, prepared)
-    task = open_task(recipe.task, prepared, input_specs(recipe.task, preprocessing))
+    task = _training_task(recipe.task, prepared, preprocessing)
     rows = Rows(task, train)
     torch.manual_seed(settings.seed)
     module = _ask(recipe, recipe.build, settings, preprocessing)
@@ -170,22 +176,35 @@ def _fit_model(
     )
 
 
+def _training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
+    """The task as the rows are encoded: what generates is trained on whole texts."""
+    inputs = input_specs(task, preprocessing)
+    if task.generation is None:
+        return open_task(task, prepared, inputs)
+    from toolkit.tasks.text import TextEncoder
+
+    assert task.text is not None
+    return Task(task, TextEncoder(prepared / TOKENIZER, task.text, inputs))
+
+
 def _one_batch(recipe: AnyRecipe, module: nn.Module, rows: Rows) -> None:
     """Send two rows through what the loop will call, where errors are easy to explain."""
     feeds, targets = rows[[*range(min(2, len(rows)))]]
     if recipe.augment is not None:
         feeds = recipe.augment(feeds)
     one = recipe.task.name == "tabular-regression" or recipe.task.activation == "sigmoid"
-    shape = (len(targets), 1 if one else len(recipe.task.labels))
+    shape: tuple[int, ...] = (len(targets), 1 if one else len(recipe.task.labels))
     with torch.no_grad():
-        output = module.eval()(**feeds)
+        output = output_of(module.eval(), feeds)
+        if recipe.task.generation is not None:
+            shape = (*targets.shape, *output.shape[2:3])
         if not isinstance(output, Tensor) or tuple(output.shape) != shape:
             found = (
                 describe(output.numpy()) if isinstance(output, Tensor) else type(output).__name__
             )
             raise InputError(
                 f"the model of recipe {recipe.name!r} returns {found} for {len(targets)} rows",
-                expected=f"one tensor, float32[{shape[0]}, {shape[1]}]",
+                expected=f"one tensor, float32[{', '.join(map(str, shape))}]",
             )
         loss = recipe.loss(output, targets)
     module.train()
@@ -196,6 +215,8 @@ def _one_batch(recipe: AnyRecipe, module: nn.Module, rows: Rows) -> None:
 
 
 def _check_targets(task: TaskSpec, split: Split) -> None:
+    if task.generation is not None:
+        return  # the texts themselves
     kind = split.targets.dtype.kind
     if task.name == "tabular-regression":
         if kind != "f":

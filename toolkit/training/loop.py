@@ -26,6 +26,7 @@ from toolkit.errors import CheckFailedError, SetupError
 from toolkit.evaluate.metrics import main_metric
 from toolkit.tensors import Array
 from toolkit.training.averaging import Average
+from toolkit.training.language import TokenFigures, output_of
 from toolkit.training.metrics import main_value
 from toolkit.training.optimizers import Schedule, make_optimizer, make_schedule
 from toolkit.training.progress import Progress, ProgressCallback
@@ -107,8 +108,13 @@ def fit(module: nn.Module, job: FitJob) -> tuple[Curve, float]:
 
 
 def predict(module: nn.Module, rows: Rows) -> Array:
-    """float32[rows, ...], the outputs of a module in eval mode."""
+    """float32[rows, ...], a module's outputs in eval mode; TOKEN[places] of a language model."""
     with torch.inference_mode():
+        if rows.targets.ndim > 1:
+            figures = TokenFigures(rows.ends)
+            for feeds, targets in scoring_batches(rows):
+                figures.add(output_of(module, feeds), targets)
+            return figures.answers
         outputs = [module(**feeds) for feeds, _targets in scoring_batches(rows)]
     scored = torch.cat(outputs).numpy()
     answers = np.empty_like(scored)
@@ -135,6 +141,7 @@ class _Loop(pl.LightningModule):
         self._figures: dict[str, float] = {}
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
+        self._tokens: TokenFigures | None = None
 
     @property
     def seconds(self) -> float:
@@ -159,7 +166,7 @@ class _Loop(pl.LightningModule):
         feeds, targets = batch
         if self._recipe.augment is not None:
             feeds = self._recipe.augment(feeds)
-        loss = self._recipe.loss(self.module(**feeds), targets)
+        loss = self._recipe.loss(output_of(self.module, feeds), targets)
         self._train_loss += float(loss.detach()) * len(targets)
         self._train_rows += len(targets)
         if self._settings.l1:
@@ -178,18 +185,30 @@ class _Loop(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         if self._average is not None:
             self._swap.enter_context(self._average.applied())
+        generation = self._recipe.task.generation
+        self._tokens = None if generation is None else TokenFigures(generation.end_ids)
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         feeds, targets = batch
-        self._outputs.append(self.module(**feeds))
+        outputs = output_of(self.module, feeds)
+        if self._tokens is not None:
+            self._tokens.add(outputs, targets, self._recipe.loss(outputs, targets))
+            return
+        self._outputs.append(outputs)
         self._targets.append(targets)
 
     def on_validation_epoch_end(self) -> None:
         self._swap.close()
+        if self._tokens is not None:
+            loss, answers = self._tokens.loss, self._tokens.answers
+            self._finish(loss, main_value(self._recipe.task, answers, answers["target"]))
+            return
         outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
         self._outputs, self._targets = [], []
         value = main_value(self._recipe.task, outputs.cpu().numpy(), targets.cpu().numpy())
-        loss = self._recipe.loss(outputs, targets)
+        self._finish(self._recipe.loss(outputs, targets), value)
+
+    def _finish(self, loss: Tensor, value: float) -> None:
         self.log(LOSS, loss)  # for the checkpoint and early stopping, which monitor it
         self._figures = {LOSS: float(loss), self._metric: value}
 

@@ -44,7 +44,7 @@ def main_value(task: TaskSpec, outputs: Array, targets: Array) -> float:
 
     Args:
         task: Says what outputs mean.
-        outputs: float32[rows, ...], of the model.
+        outputs: What `predict` gives.
         targets: [rows], as in `Split`.
     """
     return metrics.main_value(task, _answers(task, outputs), targets)
@@ -55,7 +55,7 @@ def measure(task: TaskSpec, outputs: Array, targets: Array) -> Scores:
 
     Args:
         task: Says what outputs mean.
-        outputs: float32[rows, ...], of the model.
+        outputs: What `predict` gives.
         targets: [rows], as in `Split`.
     """
     found = metrics.measure(task, _answers(task, outputs), targets)
@@ -73,6 +73,8 @@ def fold_scores(task: TaskSpec, values: list[float]) -> FoldScores:
 
 
 def _answers(task: TaskSpec, outputs: Array) -> Array:
+    if task.name == "text-generation":
+        return outputs
     if task.name == "tabular-regression":
         return outputs.reshape(len(outputs), 1)
     return Task(task, None).probabilities(outputs)

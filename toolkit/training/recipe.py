@@ -55,8 +55,12 @@ class Recipe(Generic[AnySettings, Preprocessing]):
         build: The model, from settings and preprocessing alone. Its `forward` takes the graph's
             inputs by name (`input_ids` and `attention_mask`; `numeric` and `categorical`;
             `image`) and returns one tensor: float32[batch, labels], or float32[batch, 1] for a
-            sigmoid and a regression.
-        loss: Scalar loss of a batch from the model's output and the targets, averaged over rows.
+            sigmoid and a regression. For text generation it is one of transformers' decoders
+            (`GPT2LMHeadModel` and the like), whose `logits` are what is returned and whose cache
+            of keys and values `toolkit export` exports.
+        loss: Scalar loss of a batch from the model's output and the targets, averaged over rows;
+            for text generation from float32[batch, sequence, vocabulary] and int64[batch,
+            sequence], the token behind each one, with -100 where there is none.
         prepare: What to fit on the training split and keep beside the weights: the tokenizer of a
             text task, the feature table of a tabular one. Images have none.
         initialize: Gives a new model the weights of an earlier training, such as a checkpoint that

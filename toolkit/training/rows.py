@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from toolkit.errors import ToolkitWarning
+from toolkit.evaluate.tokens import IGNORED
 from toolkit.tasks import Task
 from toolkit.tensors import Array
 from toolkit.training.data import Split
+from toolkit.training.language import next_tokens
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
@@ -36,7 +38,13 @@ class Rows(Dataset[Batch]):
             warnings.simplefilter("ignore", ToolkitWarning)
             encoded = task.encode(split.items)
         self.feeds = {name: torch.from_numpy(array) for name, array in encoded.items()}
-        self.targets = torch.from_numpy(np.ascontiguousarray(split.targets))
+        generation = task.specification.generation
+        self.ends: tuple[int, ...] = () if generation is None else generation.end_ids
+        targets = split.targets
+        if generation is not None:
+            end = self.ends[0] if self.ends else IGNORED
+            targets = next_tokens(encoded["input_ids"], encoded["attention_mask"], end)
+        self.targets = torch.from_numpy(np.ascontiguousarray(targets))
         mask = encoded.get("attention_mask")
         self.lengths: Array | None = None if mask is None else mask.sum(axis=1)
 
@@ -49,6 +57,8 @@ class Rows(Dataset[Batch]):
         if self.lengths is not None:
             longest = int(self.lengths[rows].max())
             feeds = {name: tensor[:, :longest] for name, tensor in feeds.items()}
+            if self.targets.ndim > 1:
+                return feeds, self.targets[rows, :longest]
         return feeds, self.targets[rows]
 
 
