@@ -101,9 +101,10 @@ recipe = Recipe(
     ),
     settings=GptSettings(
         optimizer="adamw",
-        learning_rate=1.5e-3,
-        schedule="cosine",
-        batch_size=32,
+        learning_rate=3e-3,
+        schedule="linear",
+        warmup=0.05,
+        batch_size=16,
         max_epochs=5,
         l2=0.1,
         dropout=0.1,
