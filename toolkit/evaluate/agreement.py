@@ -68,11 +68,14 @@ def changed(task: TaskSpec, reference: Answers, candidate: Answers) -> int:
 
 
 def _largest_change(reference: Answers, candidate: Answers) -> float:
-    if not isinstance(reference, Decisions) and reference.dtype.names:
-        return _largest_change(np.exp(-reference["loss"]), np.exp(-candidate["loss"]))  # type: ignore[call-overload]  # both of one kind
-    one = reference.scores if isinstance(reference, Decisions) else reference
-    other = candidate.scores if isinstance(candidate, Decisions) else candidate
-    return float(np.abs(one - other).max(initial=0.0))
+    return float(np.abs(_numbers(reference) - _numbers(candidate)).max(initial=0.0))
+
+
+def _numbers(answers: Answers) -> Array:
+    """What changes by degrees: scores, probabilities or raw outputs."""
+    if isinstance(answers, Decisions):
+        return np.asarray(answers.scores)
+    return np.exp(-answers["loss"]) if answers.dtype.names else answers
 
 
 def _cosines(one: Array, other: Array) -> Array:

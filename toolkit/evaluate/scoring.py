@@ -80,10 +80,11 @@ def evaluate(
         InputError: The data does not fit the model, or has no such column.
     """
     model = load(source, variant=variant, options=options)
-    if not has_metric(model.task.specification) and model.task.specification.name != "tensors":
+    name = model.task.specification.name
+    if not has_metric(model.task.specification) and name not in {"tensors", "text-generation"}:
         raise InputError(
-            f"there is no metric here for the task {model.task.specification.name!r}",
-            expected=f"a package for one of {', '.join(MEASURED)}",
+            f"there is no metric here for the task {name!r}",
+            expected=f"a package for one of {', '.join(MEASURED)}, or text-generation",
             fix="toolkit validate and quantize compare such answers between variants",
         )
     samples = read_samples(Path(data), model.task.specification, reading)

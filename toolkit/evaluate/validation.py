@@ -227,7 +227,9 @@ def _preprocessing(package: ModelPackage) -> Iterator[Check]:
     folder, contents = package.asset("reference"), package.contents
     # Other sources may pad or crop their example rows as they like.
     kind = contents.source.kind
-    ours = kind == "run" or (kind == "checkpoint" and _is_text_encoder(contents.task))
+    ours = (kind == "run" and contents.task.generation is None) or (
+        kind == "checkpoint" and _is_text_encoder(contents.task)
+    )
     if folder is None or not ours or not (folder / "items.json").is_file():
         return
     items = msgspec.json.decode((folder / "items.json").read_bytes(), type=list[Any])

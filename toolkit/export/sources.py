@@ -23,6 +23,8 @@ from toolkit.tensors import Array
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from toolkit.training.run import Run
+
 ACCEPTED = (
     "a run directory that toolkit train wrote, a Hugging Face checkpoint directory, "
     "module:callable that returns an nn.Module with example inputs, or an .onnx file"
@@ -103,12 +105,15 @@ def _from_run(path: Path) -> TorchSource:
     with export_extra():
         module = run.module()
     _check_weights(module, str(path))
+    decodes = run.task.generation is not None
     return TorchSource(
         kind="run",
         name=run.name,
         sha256=run.record.files[WEIGHTS_FILE],
         parts=(
-            TorchPart(
+            _decoder_of(run, module)
+            if decodes
+            else TorchPart(
                 module=module,
                 feeds=run.reference_feeds,
                 dimensions=run.dynamic_dimensions,
@@ -116,9 +121,31 @@ def _from_run(path: Path) -> TorchSource:
             ),
         ),
         task=run.task,
+        exporters=("transformers", "torch") if decodes else ("torch",),
         preprocessing=run.preprocessing,
         items=run.reference_items,
         metrics=msgspec.to_builtins(run.metrics),
+    )
+
+
+def _decoder_of(run: Run, module: nn.Module) -> TorchPart:
+    """The decoder that a recipe trained, with its cache."""
+    with export_extra():
+        from toolkit.export.checkpoint.generation import decoder_part
+    from tokenizers import Tokenizer
+
+    assert run.preprocessing is not None
+    assert run.task.text is not None
+    assert run.task.generation is not None
+    tokenizer = Tokenizer.from_file(str(run.preprocessing / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return decoder_part(
+        module,
+        tokenizer,
+        run.reference_items,
+        room=run.task.generation.max_context,
+        pad_id=run.task.text.pad_id,
     )
 
 

@@ -31,11 +31,10 @@ def next_tokens(ids: Array, mask: Array, end: int) -> Array:
     return targets
 
 
-def output_of(module: nn.Module, feeds: dict[str, Tensor]) -> Tensor:
+def output_of(module: nn.Module, feeds: dict[str, Tensor]) -> Any:
     """What a recipe's model answers: a tensor, or the `logits` of one of transformers' models."""
-    returned: Any = module(**feeds)
-    found: Tensor = getattr(returned, "logits", returned)
-    return found
+    returned = module(**feeds)
+    return getattr(returned, "logits", returned)
 
 
 class TokenFigures:

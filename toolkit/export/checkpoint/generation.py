@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,27 +75,13 @@ def build(opened: Opened) -> TorchSource:
     """
     preprocessing = opened.work / "preprocessing"
     tokenizer, text = write_tokenizer(opened, preprocessing)
-    shapes = _cache_shapes(opened)
-    taken = _takes_positions(opened.model)
-    module = CachedDecoder(opened.model, layers=len(shapes), is_placed=taken)
     room = longest_text(opened)
-    maker = _Maker(shapes, vocabulary_size(opened.config), is_placed=taken, pad_id=text.pad_id)
+    part = decoder_part(opened.model, tokenizer, TEXTS, room=room, pad_id=text.pad_id)
     return TorchSource(
         kind="checkpoint",
         name=opened.files.path.resolve().name,
         sha256=opened.files.sha256,
-        parts=(
-            TorchPart(
-                module=module,
-                feeds=_reference(module, tokenizer, maker),
-                dimensions=dimensions(len(shapes), is_placed=taken),
-                shapes=Shapes(
-                    traced={"batch": 2, "sequence": 3, "past": 5},
-                    compared=_sizes(room),
-                    make=maker.feeds,
-                ),
-            ),
-        ),
+        parts=(part,),
         task=TaskSpec(
             name=opened.task,
             output="logits",
@@ -110,6 +97,38 @@ def build(opened: Opened) -> TorchSource:
         preprocessing=preprocessing,
         items=list(TEXTS),
         path=opened.files.path,
+    )
+
+
+def decoder_part(
+    model: Any, tokenizer: Tokenizer, texts: Sequence[str], *, room: int, pad_id: int
+) -> TorchPart:
+    """A decoder with its reference and the sizes to compare it at.
+
+    Args:
+        model: One of transformers' decoders with a language-modeling head.
+        tokenizer: Without padding and truncation.
+        texts: What the reference answers are computed for.
+        room: Tokens that it has positions for.
+        pad_id: The token that fills shorter texts.
+
+    Raises:
+        InputError: The model keeps something other than keys and values between its steps.
+    """
+    shapes = _cache_shapes(model)
+    is_placed = "position_ids" in inspect.signature(model.forward).parameters
+    module = CachedDecoder(model, layers=len(shapes), is_placed=is_placed)
+    vocabulary = vocabulary_size(model.config)
+    maker = _Maker(shapes, vocabulary, is_placed=is_placed, pad_id=pad_id)
+    return TorchPart(
+        module=module,
+        feeds=_reference(module, tokenizer, texts, maker),
+        dimensions=dimensions(len(shapes), is_placed=is_placed),
+        shapes=Shapes(
+            traced={"batch": 2, "sequence": 3, "past": 5},
+            compared=_sizes(room),
+            make=maker.feeds,
+        ),
     )
 
 
@@ -165,9 +184,11 @@ class _Maker:
         return self.step.make(ids, mask, cache)
 
 
-def _reference(module: CachedDecoder, tokenizer: Tokenizer, maker: _Maker) -> dict[str, Array]:
+def _reference(
+    module: CachedDecoder, tokenizer: Tokenizer, texts: Sequence[str], maker: _Maker
+) -> dict[str, Array]:
     """The second half of real texts, behind the keys and values of the first."""
-    encoded = [encoding.ids[:_REFERENCE_TOKENS] for encoding in tokenizer.encode_batch(list(TEXTS))]
+    encoded = [encoding.ids[:_REFERENCE_TOKENS] for encoding in tokenizer.encode_batch(list(texts))]
     ids, mask = padded_left([ids for ids in encoded if ids], 0)
     half = ids.shape[1] // 2
     first = maker.step.make(ids[:, :half], mask[:, :half], maker.step.empty(len(ids)))
@@ -191,34 +212,27 @@ def _sizes(room: int) -> tuple[Sizes, ...]:
     return (*prompts, *steps)
 
 
-def _cache_shapes(opened: Opened) -> list[tuple[int, int]]:
+def _cache_shapes(model: Any) -> list[tuple[int, int]]:
     """Heads and width of the keys and values, by layer, as the model itself makes them."""
     start = torch.zeros((1, 2), dtype=torch.long)
     with torch.no_grad():
-        returned: Any = opened.model(
+        returned = model.eval()(
             input_ids=start, past_key_values=DynamicCache(), use_cache=True, return_dict=True
         )
     cache = getattr(returned, "past_key_values", None)
     layers = getattr(cache, "layers", None)
     if not isinstance(cache, DynamicCache) or not layers or len(layers[0].keys.shape) != 4:
         raise InputError(
-            f"{type(opened.model).__name__} keeps something other than keys and values between "
-            "its steps",
+            f"{type(model).__name__} keeps something other than keys and values between its steps",
             expected="a decoder whose cache is transformers' DynamicCache",
         )
     found = [(layer.keys.shape, layer.values.shape) for layer in layers]
     if any(keys != values for keys, values in found):
         raise InputError(
-            f"{type(opened.model).__name__} has keys and values of different shapes",
+            f"{type(model).__name__} has keys and values of different shapes",
             expected="one shape for both",
         )
     return [(int(keys[1]), int(keys[3])) for keys, _ in found]
-
-
-def _takes_positions(model: nn.Module) -> bool:
-    import inspect
-
-    return "position_ids" in inspect.signature(model.forward).parameters
 
 
 def _end_ids(opened: Opened) -> tuple[int, ...]:
