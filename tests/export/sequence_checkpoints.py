@@ -65,7 +65,8 @@ def bart_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
         **config,
     }
     model = _made("BartForConditionalGeneration", "BartConfig", seed, settings)
-    model.generation_config.update(
+    _configure(
+        model,
         forced_bos_token_id=tokenizer.token_to_id("<s>"),
         forced_eos_token_id=ids["end"],
         no_repeat_ngram_size=3,
@@ -73,6 +74,12 @@ def bart_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
     )
     tokens = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     return save(path, model, tokenizer, model_max_length=64, **tokens)
+
+
+def _configure(model: Any, **settings: Any) -> None:
+    """Set what a checkpoint says in generation_config.json."""
+    for name, value in settings.items():
+        setattr(model.generation_config, name, value)
 
 
 def _made(head: str, kind: str, seed: int, settings: Mapping[str, Any]) -> Any:
@@ -111,7 +118,8 @@ def whisper_checkpoint(
         **config,
     }
     model = _made("WhisperForConditionalGeneration", "WhisperConfig", seed, settings)
-    model.generation_config.update(
+    _configure(
+        model,
         max_length=settings["max_target_positions"],
         no_timestamps_token_id=ids["<|notimestamps|>"],
         return_timestamps=False,
@@ -120,7 +128,8 @@ def whisper_checkpoint(
         is_multilingual=bool(languages),
     )
     if languages:
-        model.generation_config.update(
+        _configure(
+            model,
             lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in languages},
             task_to_id={task: ids[f"<|{task}|>"] for task in ("translate", "transcribe")},
             task="transcribe",
