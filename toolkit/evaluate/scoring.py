@@ -94,7 +94,9 @@ def evaluate(
     if by:
         for name, rows in _grouped(samples, by).items():
             part = samples.take(rows)
-            metrics = score(answers[rows], part, model.task.specification)
+            # A language model has an answer for every place of a text.
+            chosen = np.isin(answers["text"], rows) if answers.dtype.names else rows
+            metrics = score(answers[chosen], part, model.task.specification)
             groups[name] = GroupReport(metrics=metrics, n=len(rows))
     return EvaluateReport(
         variant=model.variant,
@@ -126,9 +128,10 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
         from toolkit.evaluate.reading import read_texts
 
         return read_texts(model, samples, batch_size=batch_size)
-    if task.specification.generation is not None:
+    if task.specification.generation is not None or task.specification.audio is not None:
         raise InputError(
-            f"texts that are made token by token ({task.specification.name}) are not compared here",
+            f"the answers of the task {task.specification.name} are whole texts, which are not "
+            "compared here",
             expected="a package for one answer an item",
         )
     rows: list[Array] = []
