@@ -200,7 +200,9 @@ class Measuring:
         else:
             count = len(items)
             is_text = task.specification.text is not None
-            includes = ("tokenization" if is_text else "encoding", "decoding")
+            # Windows of one item may run apart, and be read only when all of them are there.
+            decoding = () if task.reads_items else ("decoding",)
+            includes = ("tokenization" if is_text else "encoding", *decoding)
             known = task
             if is_text:
                 begin = lambda: text_batches(known, items, offline.tokens)  # noqa: E731
@@ -208,7 +210,7 @@ class Measuring:
                 begin = lambda: item_batches(known, items, offline.batch)  # noqa: E731
 
         def taken(_: Sequence[int], outputs: object) -> None:
-            if task is not None:
+            if task is not None and not task.reads_items:
                 task.decode(cast("dict[str, Array]", outputs))
 
         throughput = self._plan([*begin()], count, includes)

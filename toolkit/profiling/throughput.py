@@ -63,19 +63,22 @@ def text_batches(task: Task, texts: Sequence[Item], tokens: int) -> Iterator[Bat
         texts: The data set.
         tokens: The most that a batch may hold, padding included; a longer text is one by itself.
     """
-    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    from toolkit.tasks.text import characters
+
+    order = sorted(range(len(texts)), key=lambda i: -characters(texts[i]))
     for start in range(0, len(order), BLOCK):
         positions = order[start : start + BLOCK]
-        feeds = task.encode([texts[i] for i in positions])
+        batch = task.prepare([texts[i] for i in positions])
+        feeds, owners = batch.feeds, batch.rows or range(len(positions))
         lengths = token_counts(task, feeds)
-        rows = sorted(range(len(positions)), key=lambda row: -lengths[row])
+        rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         first = 0
         while first < len(rows):
             longest = int(lengths[rows[first]])
             chosen = rows[first : first + max(1, tokens // longest)]
             first += len(chosen)
             cut = {name: array[chosen, :longest] for name, array in feeds.items()}
-            yield [positions[row] for row in chosen], cut
+            yield [positions[owners[row]] for row in chosen], cut
 
 
 def token_counts(task: Task, feeds: Feeds) -> Array:
