@@ -101,11 +101,11 @@ recipe = Recipe(
     ),
     settings=GptSettings(
         optimizer="adamw",
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         schedule="linear",
         warmup=0.05,
         batch_size=16,
-        max_epochs=5,
+        max_epochs=10,
         l2=0.1,
         dropout=0.1,
         gradient_clip=1.0,

@@ -37,10 +37,16 @@ def quantize(
     max_batch_flips: Annotated[
         int, typer.Option(min=0, help="Most samples whose label batch mates may change.")
     ] = 0,
+    max_perplexity_rise: Annotated[
+        float,
+        typer.Option(min=0.0, help="Most that a language model's perplexity may rise, as a share."),
+    ] = 0.1,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Try this method; may be repeated.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the new variant.")] = "int8",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new variant.", show_default="its precision")
+    ] = None,
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     where: WhereOption = None,
@@ -60,7 +66,10 @@ def quantize(
             package,
             data,
             limits=Limits(
-                max_drop=max_drop, min_agreement=min_agreement, max_batch_flips=max_batch_flips
+                max_drop=max_drop,
+                min_agreement=min_agreement,
+                max_batch_flips=max_batch_flips,
+                max_perplexity_rise=max_perplexity_rise,
             ),
             reading=sample_options(text_column=text_column, label_column=label_column, where=where),
             methods=only or (),

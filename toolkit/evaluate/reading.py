@@ -6,6 +6,9 @@ from toolkit.errors import InputError
 from toolkit.evaluate.samples import Samples
 from toolkit.evaluate.tokens import IGNORED, TOKEN, token_answers
 from toolkit.inference import Model
+from toolkit.runtime import Session
+from toolkit.tasks.prompt import DecoderFeeds
+from toolkit.tasks.sequence import PAST, PRESENT
 from toolkit.tensors import Array
 
 READ_TOKENS = 256
@@ -41,6 +44,21 @@ def read_texts(model: Model, samples: Samples, *, batch_size: int) -> Array:
     if not len(answers):
         raise InputError("no text has two tokens", expected="texts of some words")
     return answers
+
+
+def next_step(session: Session, first: dict[str, Array]) -> dict[str, Array]:
+    """The feeds of the step behind a first one: the likeliest token, and the cache.
+
+    Args:
+        session: A decoder.
+        first: The feeds of a first step.
+    """
+    outputs = session.run(first)
+    feeds = DecoderFeeds(session.inputs)
+    mask = first["attention_mask"]
+    ids = outputs["logits"][:, -1:].argmax(axis=-1).astype(np.int64)
+    cache = {name: outputs[name.replace(PAST, PRESENT, 1)] for name in feeds.past}
+    return feeds.make(ids, np.concatenate([mask, np.ones_like(ids)], axis=1), cache)
 
 
 def _cut(ids: Array, mask: Array) -> tuple[Array, Array]:

@@ -292,7 +292,11 @@ def _metric_checks(
     task = package.contents.task
     before, after = score(reference, samples, task), score(answers, samples, task)
     name = main_metric(task)
-    if name in before:
+    if "perplexity" in before:
+        rise = after["perplexity"].value / before["perplexity"].value - 1
+        limit = float(details.get("max_perplexity_rise", 0.0))
+        yield _check("perplexity rise", variant.name, rise, limit, f"share of {parent.name}'s")
+    elif name in before:
         drop = before[name].value - after[name].value
         limit = float(details.get("max_drop", 0.0))
         yield _check(f"{name} drop", variant.name, drop, limit, f"against {parent.name}")

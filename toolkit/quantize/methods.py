@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolkit.quantize.blockwise import quantize_blocks
 from toolkit.quantize.rowwise import quantize_rowwise
 from toolkit.quantize.weights import quantize_weights
 
@@ -104,4 +105,14 @@ METHODS = (
         apply=quantize_dynamic,
     ),
 )
-"""Every method, the one that keeps the most first."""
+"""The methods for models that answer in one run, the one that keeps the most first."""
+
+LANGUAGE_METHODS = (
+    Method(
+        name="blockwise",
+        summary="4-bit weights with a scale and a zero point for 32, int8 rows of tables",
+        precision="int4",
+        apply=quantize_blocks,
+    ),
+)
+"""The methods for language models, whose every step reads all weights for a single token."""

@@ -19,11 +19,14 @@ class Limits:
             percentage point).
         min_agreement: Least share of samples with the parent's label.
         max_batch_flips: Most samples whose label batch mates may change.
+        max_perplexity_rise: For language models, in place of `max_drop`: most that the perplexity
+            may rise, as a share of the parent's.
     """
 
     max_drop: float = 0.005
     min_agreement: float = 0.0
     max_batch_flips: int = 0
+    max_perplexity_rise: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,9 @@ class Candidate:
         metric: The main metric; none without labels.
         drop: How far it is below the parent's; none without labels.
         agreement: Share of samples with the parent's label.
-        batch_flips: Samples whose label differs between running alone and in a batch.
+        batch_flips: Samples whose label differs between running alone and in a batch; of a
+            language model, places whose likeliest token does.
+        perplexity_rise: How far a language model's perplexity is above the parent's, as a share.
         largest_change: Largest change of a probability against the parent.
         kept: Whether it became a variant.
         why: The reason, in words.
@@ -58,6 +63,7 @@ class Candidate:
     drop: float | None = None
     agreement: float | None = None
     batch_flips: int | None = None
+    perplexity_rise: float | None = None
     largest_change: float | None = None
     kept: bool = False
     why: str = ""

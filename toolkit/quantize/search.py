@@ -9,10 +9,13 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.evaluate.agreement import agreement, batch_invariance
+from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.metrics import Estimate, main_metric
 from toolkit.evaluate.parity import compare_outputs
+from toolkit.evaluate.reading import next_step
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.evaluate.scoring import Answers, answer_all, score
+from toolkit.evaluate.tokens import perplexity
 from toolkit.evaluate.validation import (
     BATCH_LIMIT,
     FLOAT_LIMIT,
@@ -30,10 +33,10 @@ from toolkit.package.write import (
 )
 from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.progress import Progress, silent
-from toolkit.quantize.methods import METHODS, Method, QuantizerError
+from toolkit.quantize.methods import LANGUAGE_METHODS, METHODS, Method, QuantizerError
 from toolkit.quantize.report import Candidate, Limits, QuantizeFailedError, QuantizeReport
 from toolkit.runtime import SessionOptions, open_session
-from toolkit.tasks import open_task
+from toolkit.tasks import TaskSpec, open_task
 
 LATENCY_SAMPLES = 32
 SLOWER = 1.1
@@ -52,7 +55,7 @@ def quantize(
     methods: Sequence[str] = (),
     component: str | None = None,
     variant: str | None = None,
-    name: str = "int8",
+    name: str | None = None,
     options: SessionOptions | None = None,
     force: bool = False,
     progress: Progress = silent,
@@ -64,10 +67,10 @@ def quantize(
         data: Labeled data; see `read_samples`.
         limits: What a candidate must keep.
         reading: Which columns and rows of the data count.
-        methods: Names of the methods to try; all when empty.
+        methods: Names of the methods to try; all that suit the task when empty.
         component: The component to quantize; the first when not given.
         variant: The variant to start from; the first with precision fp32 when not given.
-        name: The new variant's name.
+        name: The new variant's name; its precision when not given.
         options: Threads and the like.
         force: Replace a variant of that name.
         progress: Called with a line for each thing that begins.
@@ -78,7 +81,8 @@ def quantize(
         CheckFailedError: No candidate kept its promises; the package is as it was.
     """
     package = ModelPackage.open(Path(source), component)
-    chosen_methods = _methods(methods)
+    chosen_methods = _methods(methods, package.contents.task)
+    name = name or chosen_methods[0].precision
     parent = package.variant(variant) if variant else _float_variant(package)
     check_variant_name(package, name, parent=parent.name, force=force)
     samples = read_samples(Path(data), package.contents.task, reading)
@@ -97,12 +101,14 @@ def quantize(
         return search.finish(found, force=force)
 
 
-def _methods(names: Sequence[str]) -> list[Method]:
-    known = {method.name: method for method in METHODS}
+def _methods(names: Sequence[str], task: TaskSpec) -> list[Method]:
+    known = {method.name: method for method in (*METHODS, *LANGUAGE_METHODS)}
     for name in names:
         if name not in known:
             raise InputError(f"there is no method {name!r}", expected=f"one of {', '.join(known)}")
-    return [known[name] for name in names] if names else [*METHODS]
+    if names:
+        return [known[name] for name in names]
+    return [*(LANGUAGE_METHODS if task.name == "text-generation" else METHODS)]
 
 
 def _float_variant(package: ModelPackage) -> Variant:
@@ -137,6 +143,10 @@ class _Search:
         self.model = Model(self.package.path, self.parent.name, session, self.task)
         self.answers = answer_all(self.model, self.samples)
         self.metric = self._metric(self.answers)
+
+    @property
+    def _is_language(self) -> bool:
+        return self.task.specification.name == "text-generation"
 
     def _metric(self, answers: Answers) -> Estimate | None:
         metrics = score(answers, self.samples, self.task.specification)
@@ -175,15 +185,25 @@ class _Search:
             else self.metric.value - metric.value,
             agreement=close.share,
             batch_flips=company.flips,
+            perplexity_rise=self._perplexity_rise(answers),
             largest_change=close.largest_change,
         )
         return replace(measured, why=self._missed(measured))
+
+    def _perplexity_rise(self, answers: Answers) -> float | None:
+        if not self._is_language:
+            return None
+        assert not isinstance(answers, Decisions)
+        assert not isinstance(self.answers, Decisions)
+        return perplexity(answers) / perplexity(self.answers) - 1
 
     def _latency(self, model: Model) -> PairedLatency:
         rng = np.random.default_rng(0)
         count = min(LATENCY_SAMPLES, len(self.samples))
         chosen = rng.choice(len(self.samples), count, replace=False)
         feeds = [self.task.encode([self.samples.items[i]]) for i in chosen]
+        if self._is_language:  # what takes the time is the steps that follow
+            feeds = [next_step(self.model.session, first) for first in feeds]
         return paired_latency(self.model.session, model.session, feeds)
 
     def _missed(self, candidate: Candidate) -> str:
@@ -192,7 +212,11 @@ class _Search:
         assert candidate.agreement is not None
         assert candidate.batch_flips is not None
         # Written so that a NaN, of a metric or of a limit, keeps nothing.
-        if candidate.drop is not None and not candidate.drop <= limits.max_drop:
+        rise = candidate.perplexity_rise
+        if rise is not None:
+            if not rise <= limits.max_perplexity_rise:
+                return f"perplexity rises by {rise:.1%}, more than {limits.max_perplexity_rise:.1%}"
+        elif candidate.drop is not None and not candidate.drop <= limits.max_drop:
             return f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}"
         if not candidate.agreement >= limits.min_agreement:
             return f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}"
@@ -247,7 +271,7 @@ class _Search:
 
     def _publish(self, best: Candidate, *, force: bool) -> None:
         self.progress(f"adding {best.method} as {self.name}")
-        method = _methods([best.method])[0]
+        method = _methods([best.method], self.task.specification)[0]
         with staging_directory(self.package) as folder:
             staged = folder / "variant"
             staged.mkdir()
@@ -285,6 +309,7 @@ class _Search:
             "drop": best.drop,
             "agreement": best.agreement,
             "batch_flips": best.batch_flips,
+            "perplexity_rise": best.perplexity_rise,
             "largest_change": best.largest_change,
             "latency_ratio": best.latency_ratio,
             "samples": len(self.samples),
@@ -292,6 +317,7 @@ class _Search:
             "max_drop": self.limits.max_drop,
             "min_agreement": self.limits.min_agreement,
             "max_batch_flips": self.limits.max_batch_flips,
+            "max_perplexity_rise": self.limits.max_perplexity_rise,
         }
 
 

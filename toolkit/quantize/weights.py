@@ -55,7 +55,7 @@ def _quantize(graph: "onnx_ir.Graph", value: "onnx_ir.Value") -> bool:
         return False  # read inside If, Loop or Scan
     axes = {_channel_axis(node, position, len(tensor.shape)) for node, position in uses}
     if all(_is_table(node, position) for node, position in uses):
-        _quantize_table(graph, value, [node for node, _ in uses])
+        quantize_table(graph, value, [node for node, _ in uses])
     elif len(axes) == 1 and (axis := axes.pop()) is not None:
         _quantize_matrix(graph, value, axis)
     else:
@@ -80,9 +80,10 @@ def _quantize_matrix(graph: "onnx_ir.Graph", value: "onnx_ir.Value", axis: int) 
     ir.convenience.replace_all_uses_with(value, dequantize.outputs[0])
 
 
-def _quantize_table(
+def quantize_table(
     graph: "onnx_ir.Graph", value: "onnx_ir.Value", gathers: list["onnx_ir.Node"]
 ) -> None:
+    """Let look-ups read int8 rows with a scale a row, instead of a float table."""
     import onnx_ir as ir
 
     values = _numbers(value)

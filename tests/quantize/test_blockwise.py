@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from toolkit.quantize.blockwise import BLOCK, four_bits, quantize_blocks
+from toolkit.runtime import SessionOptions, open_session
+from toolkit.tensors import Array
+
+VOCABULARY, WIDTH, HIDDEN = 90, 96, 70  # 70 is no multiple of the block
+
+
+def unpacked(weights: Array) -> Array:
+    """What the kernel makes of packed weights."""
+    packed, scales, zeros = four_bits(weights)
+    outputs, blocks, _ = packed.shape
+    values = np.stack([packed & 15, packed >> 4], axis=-1).reshape(outputs, blocks, BLOCK)
+    pairs = zeros.reshape(outputs, -1)
+    points = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(outputs, -1)[:, :blocks]
+    floats = (values.astype(np.float32) - points[:, :, None]) * scales.reshape(outputs, blocks, 1)
+    return np.asarray(floats.reshape(outputs, -1)[:, : weights.shape[1]])
+
+
+def test_every_weight_is_within_half_a_step() -> None:
+    weights = np.random.default_rng(0).standard_normal((5, 70)).astype(np.float32)
+    spread = 2 * np.abs(weights).max()
+    assert np.abs(unpacked(weights) - weights).max() <= spread / 15  # half a step, and the zero's
+    assert np.abs(unpacked(weights) - weights).mean() < 0.08
+
+
+def test_a_block_of_zeros_stays_zero_and_sixteen_even_steps_stay_exact() -> None:
+    assert not unpacked(np.zeros((1, BLOCK), np.float32)).any()
+    steps = (np.arange(BLOCK, dtype=np.float32).reshape(1, -1) % 16 - 5) * 0.25
+    assert np.allclose(unpacked(steps), steps, atol=1e-6)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["states"], name="look_up"),
+        helper.make_node("MatMul", ["states", "first"], ["hidden"], name="up"),
+        helper.make_node("Reshape", ["hidden", "flat"], ["rows"], name="flatten"),
+        helper.make_node("Gemm", ["rows", "second", "bias"], ["logits"], name="down", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "sequence"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", VOCABULARY])],
+        [
+            weight("table", VOCABULARY, WIDTH),
+            weight("first", WIDTH, HIDDEN),
+            weight("second", VOCABULARY, HIDDEN),
+            weight("bias", VOCABULARY),
+            numpy_helper.from_array(np.array([-1, HIDDEN]), "flat"),
+        ],
+    )
+    made = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    file = tmp_path / "float.onnx"
+    onnx.save(made, file)
+    return file
+
+
+def test_matrices_and_tables_shrink_and_answers_stay_close(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "int4.onnx"
+    assert quantize_blocks(model, target) == 3
+    kinds = [node.op_type for node in onnx.load(target).graph.node]
+    assert kinds.count("MatMulNBits") == 2
+    assert "Gemm" not in kinds
+    assert target.stat().st_size < 0.35 * model.stat().st_size
+    options = SessionOptions(threads=1)
+    feeds = {"ids": np.random.default_rng(2).integers(0, VOCABULARY, (4, 9))}
+    wanted = open_session(model, options).run(feeds)["logits"]
+    session = open_session(target, options)
+    found = session.run(feeds)["logits"]
+    noise = np.square(found - wanted).mean() / np.square(wanted).mean()
+    assert 1e-5 < noise < 0.02
+    alone = session.run({"ids": feeds["ids"][:1]})["logits"]
+    assert np.array_equal(alone, found[:9])

@@ -1,0 +1,178 @@
+"""Weights of 4 bits in blocks, each with a scale and a zero point: for language models.
+
+A step of a decoder reads every weight once for a single token, so that it takes as long as reading
+them does: weights of a quarter of the size are what makes it faster.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.quantize.weights import quantize_table
+from toolkit.tensors import Array
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+BLOCK = 32
+"""Weights that share a scale: those of one output channel, neighbors along the inputs."""
+
+_SMALLEST = 4096
+"""Elements below which a matrix stays as it is."""
+
+
+def quantize_blocks(model: Path, target: Path) -> int:
+    """Write a copy of a model whose matrices have 4 bits a weight, rounded to the nearest.
+
+    Constant matrices of MatMul, and of Gemm where it is no more than a product and a bias, become
+    ONNX Runtime's MatMulNBits; a table that Gather reads becomes int8 rows with a scale a row.
+    Activations stay float32 in the graph; the kernel rounds them to int8, block by block, so that
+    neither batch mates nor padding can change the answer.
+
+    Args:
+        model: The float32 model.
+        target: Where the quantized one is written.
+
+    Returns:
+        How many matrices and tables were quantized.
+    """
+    import onnx_ir as ir
+
+    loaded = ir.load(model)
+    graph = loaded.graph
+    tables = _tables(graph)
+    count = sum(_quantize_product(graph, node) for node in [*graph])
+    for value, gathers in tables:
+        quantize_table(graph, value, gathers)
+        if not value.uses():
+            del graph.initializers[str(value.name)]
+        count += 1
+    for name in [n for n, v in graph.initializers.items() if not v.uses()]:
+        del graph.initializers[name]
+    loaded.opset_imports["com.microsoft"] = 1
+    target.write_bytes(ir.to_proto(loaded).SerializeToString(deterministic=True))
+    return count
+
+
+def _tables(graph: "onnx_ir.Graph") -> list[tuple["onnx_ir.Value", list["onnx_ir.Node"]]]:
+    """Float tables, with the nodes that look rows up in them."""
+    import onnx_ir as ir
+
+    found = []
+    for value in [*graph.initializers.values()]:
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+            continue
+        gathers = [
+            node
+            for node, position in value.uses()
+            if node.op_type == "Gather"
+            and position == 0
+            and ("axis" not in node.attributes or node.attributes["axis"].as_int() == 0)
+        ]
+        if gathers and tensor.size >= _SMALLEST:
+            found.append((value, gathers))
+    return found
+
+
+def _quantize_product(graph: "onnx_ir.Graph", node: "onnx_ir.Node") -> bool:
+    """Replace one product by MatMulNBits where its matrix is constant; says whether it did."""
+    import onnx_ir as ir
+
+    if node.domain or node.op_type not in {"MatMul", "Gemm"} or len(node.inputs) < 2:
+        return False
+    matrix, bias = node.inputs[1], None
+    if node.op_type == "Gemm":
+        if not _is_plain(node):
+            return False
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+    tensor = None if matrix is None else matrix.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+        return False
+    weights = np.asarray(tensor.numpy(), np.float32)
+    if (
+        node.op_type == "Gemm"
+        and "transB" in node.attributes
+        and node.attributes["transB"].as_int()
+    ):
+        weights = weights.T
+    inputs, outputs = weights.shape
+    if weights.size < _SMALLEST or inputs < BLOCK:
+        return False
+    packed, scales, zeros = four_bits(np.ascontiguousarray(weights.T))
+    assert matrix is not None
+    constants = [
+        _constant(graph, f"{matrix.name}_{node.name}_{part}", content)
+        for part, content in (("q4", packed), ("scales", scales), ("zeros", zeros))
+    ]
+    attributes = {"K": inputs, "N": outputs, "bits": 4, "block_size": BLOCK, "accuracy_level": 4}
+    product = ir.node(
+        "MatMulNBits",
+        [node.inputs[0], *constants],
+        attributes,
+        domain="com.microsoft",
+        name=f"{node.name}_q4",
+    )
+    made = [product]
+    if bias is not None:
+        made.append(ir.node("Add", [product.outputs[0], bias], name=f"{node.name}_bias"))
+        product.outputs[0].name = f"{node.outputs[0].name}_product"
+    output, name = node.outputs[0], node.outputs[0].name
+    last = made[-1].outputs[0]
+    last.type, last.shape = output.type, output.shape
+    for one in made:
+        graph.insert_before(node, one)
+    ir.convenience.replace_all_uses_with(output, last, replace_graph_outputs=True)
+    output.name, last.name = f"{name}_before", name  # a graph output keeps its name
+    graph.remove(node, safe=True)
+    return True
+
+
+def _is_plain(node: "onnx_ir.Node") -> bool:
+    """Whether a Gemm is a product and a bias of the matrix as it stands or transposed."""
+    numbers = {"alpha": 1.0, "beta": 1.0}
+    plain = all(
+        name not in node.attributes or node.attributes[name].as_float() == one
+        for name, one in numbers.items()
+    )
+    turned = node.attributes["transA"].as_int() if "transA" in node.attributes else 0
+    return plain and not turned
+
+
+def four_bits(weights: Array) -> tuple[Array, Array, Array]:
+    """Weights as MatMulNBits takes them.
+
+    Each block is spread over its smallest and largest weight, or 0 where that lies beyond them.
+
+    Args:
+        weights: float32[outputs, inputs].
+
+    Returns:
+        uint8[outputs, blocks, BLOCK / 2] of two weights a byte, the first in the low half;
+        float32[outputs * blocks] of scales; uint8[outputs * ((blocks + 1) // 2)] of zero points,
+        two a byte.
+    """
+    outputs, inputs = weights.shape
+    blocks = -(-inputs // BLOCK)
+    padded = np.zeros((outputs, blocks * BLOCK), np.float32)
+    padded[:, :inputs] = weights
+    blocked = padded.reshape(outputs, blocks, BLOCK)
+    low = np.minimum(blocked.min(axis=2), 0)
+    high = np.maximum(blocked.max(axis=2), 0)
+    scales = np.maximum((high - low) / 15, np.finfo(np.float32).tiny).astype(np.float32)
+    zeros = np.clip(np.rint(-low / scales), 0, 15).astype(np.uint8)
+    values = np.rint(blocked / scales[:, :, None]) + zeros[:, :, None]
+    values = np.clip(values, 0, 15).astype(np.uint8)
+    packed = values[:, :, 0::2] | (values[:, :, 1::2] << 4)
+    even = np.zeros((outputs, blocks + blocks % 2), np.uint8)
+    even[:, :blocks] = zeros
+    return packed, scales.reshape(-1), (even[:, 0::2] | (even[:, 1::2] << 4)).reshape(-1)
+
+
+def _constant(graph: "onnx_ir.Graph", name: str, content: Array) -> "onnx_ir.Value":
+    import onnx_ir as ir
+
+    made = ir.val(name, const_value=ir.tensor(content, name=name))
+    graph.register_initializer(made)
+    return made
