@@ -14,6 +14,7 @@ from tests.export.checkpoints import byte_level_tokenizer, labeled, save
 
 LABELS = ("cat", "dog", "bird")
 SIZE = 32
+END = "<|endoftext|>"
 
 
 def vit_checkpoint(path: Path, *, processor: dict[str, Any] | None = None, **config: Any) -> Path:
@@ -111,12 +112,13 @@ def detr_checkpoint(path: Path) -> Path:
 
 
 def clip_checkpoint(path: Path) -> Path:
-    """A tiny random CLIP with a byte-level vocabulary; `</s>` ends a text."""
+    """A tiny random CLIP with a byte-level vocabulary, whose last token ends a text."""
     tokenizer = byte_level_tokenizer()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    ends = [(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")]
+    tokenizer.add_special_tokens([END])
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("<s>", END)]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair=None, special_tokens=ends
+        single=f"<s> $A {END}", pair=None, special_tokens=ends
     )
     sizes = {
         "hidden_size": 32,
@@ -139,7 +141,7 @@ def clip_checkpoint(path: Path) -> Path:
         "projection_dim": 16,
     }
     model = _random(transformers.CLIPModel, transformers.CLIPConfig, settings)
-    tokens = {"pad_token": "<pad>", "eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
+    tokens = {"pad_token": "<pad>", "eos_token": END, "bos_token": "<s>", "unk_token": "<unk>"}
     names = ["input_ids", "attention_mask"]
     save(path, model, tokenizer, model_max_length=40, model_input_names=names, **tokens)
     crop = {"crop_size": {"height": SIZE, "width": SIZE}, "size": {"shortest_edge": SIZE}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -21,6 +23,7 @@ PROCESSOR = "preprocessor_config.json"
 LIMIT = 1e-5
 """Most that a tensor of ours may differ from one of transformers'."""
 
+_SIZES = ("height", "width", "shortest_edge", "longest_edge", "max_height", "max_width")
 _CROPPED_BELOW = 384
 """ConvNeXT's processor stretches to sizes from here on, and crops smaller ones."""
 _FILTERS: tuple[Resample, ...] = get_args(Resample)
@@ -68,15 +71,21 @@ def load_processor(opened: Opened) -> Any:
         )
     try:
         with quiet():
-            # The other backend, torchvision, resizes a little differently and cannot be equaled.
+            # The other kind, of torchvision, resizes a little differently and cannot be equaled.
+            chosen = {"backend": "pil"} if _has_backends() else {"use_fast": False}
             return automatic.from_pretrained(
-                directory, backend="pil", local_files_only=True, trust_remote_code=False
+                directory, **chosen, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # whatever a broken file raises
         raise InputError(
             f"{directory / PROCESSOR} is no image processor: {first_line(error)}",
             expected="an image_processor_type that transformers has for Pillow, with its keys",
         ) from error
+
+
+def _has_backends() -> bool:
+    """Whether this transformers chooses by `backend`, as from 5 on; `use_fast` before."""
+    return find_spec("transformers.image_processing_backends") is not None
 
 
 def _processor_of(opened: Opened) -> str:
@@ -102,16 +111,16 @@ def image_spec(processor: Any, opened: Opened) -> ImageSpec:
     }
     resize, cropped = _resizing(processor) if does["resize"] else (None, None)
     if does["center_crop"]:
-        cropped = (processor.crop_size.height, processor.crop_size.width)
+        cropped = (processor.crop_size["height"], processor.crop_size["width"])
     padded = getattr(processor, "pad_size", None) if does["pad"] else None
     height, width = (0, 0)
     if padded is not None:
-        height, width = padded.height, padded.width
+        height, width = padded["height"], padded["width"]
     elif cropped is not None:
         height, width = cropped
     elif resize is not None and resize.kind == "exact":
         height, width = resize.height, resize.width
-    if resize is None:  # an image keeps its size: "within" itself says so
+    if resize is None:
         raise _unknown(processor, opened, "it does not resize")
     spec = ImageSpec(
         height=height,
@@ -129,37 +138,26 @@ def image_spec(processor: Any, opened: Opened) -> ImageSpec:
 
 def _resizing(processor: Any) -> tuple[ResizeSpec, tuple[int, int] | None]:
     """How an image is resized, and to what it is cropped at once."""
-    size = processor.size
-    resample = _FILTERS[int(2 if processor.resample is None else processor.resample)]
-    if getattr(processor, "crop_pct", None) and size.shortest_edge:  # ConvNeXT's
-        edge = size.shortest_edge
-        if edge >= _CROPPED_BELOW:
-            return ResizeSpec(kind="exact", height=edge, width=edge, resample=resample), None
-        larger = int(edge / processor.crop_pct)
-        return ResizeSpec(kind="shortest", shortest=larger, resample=resample), (edge, edge)
-    if size.shortest_edge and size.longest_edge:
+    size = {name: int(processor.size.get(name) or 0) for name in _SIZES}
+    shortest, longest = size["shortest_edge"], size["longest_edge"]
+    make = partial(
+        ResizeSpec,
+        resample=_FILTERS[int(2 if processor.resample is None else processor.resample)],
+    )
+    if getattr(processor, "crop_pct", None) and shortest:  # ConvNeXT's
+        if shortest >= _CROPPED_BELOW:
+            return make(kind="exact", height=shortest, width=shortest), None
+        larger = int(shortest / processor.crop_pct)
+        return make(kind="shortest", shortest=larger), (shortest, shortest)
+    if shortest and longest:
         # YOLOS' own sizes are multiples of its patches; nothing in the file says so.
         multiple = 16 if "Yolos" in type(processor).__name__ else 1
-        edges = (size.shortest_edge, size.longest_edge)
-        return (
-            ResizeSpec(
-                kind="edges",
-                shortest=edges[0],
-                longest=edges[1],
-                multiple=multiple,
-                resample=resample,
-            ),
-            None,
-        )
-    if size.shortest_edge:
-        return ResizeSpec(kind="shortest", shortest=size.shortest_edge, resample=resample), None
-    if size.max_height and size.max_width:
-        most = (size.max_height, size.max_width)
-        return ResizeSpec(kind="within", height=most[0], width=most[1], resample=resample), None
-    return (
-        ResizeSpec(kind="exact", height=size.height, width=size.width, resample=resample),
-        None,
-    )
+        return make(kind="edges", shortest=shortest, longest=longest, multiple=multiple), None
+    if shortest:
+        return make(kind="shortest", shortest=shortest), None
+    if size["max_height"] and size["max_width"]:
+        return make(kind="within", height=size["max_height"], width=size["max_width"]), None
+    return make(kind="exact", height=size["height"], width=size["width"]), None
 
 
 def _per_channel(value: Any, gray: bool) -> tuple[float, ...]:
