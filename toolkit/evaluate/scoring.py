@@ -80,10 +80,10 @@ def evaluate(
         InputError: The data does not fit the model, or has no such column.
     """
     model = load(source, variant=variant, options=options)
-    name = model.task.specification.name
-    if not has_metric(model.task.specification) and name not in {"tensors", "text-generation"}:
+    kind = model.task.specification.name
+    if not has_metric(model.task.specification) and kind not in {"tensors", "text-generation"}:
         raise InputError(
-            f"there is no metric here for the task {name!r}",
+            f"there is no metric here for the task {kind!r}",
             expected=f"a package for one of {', '.join(MEASURED)}, or text-generation",
             fix="toolkit validate and quantize compare such answers between variants",
         )
