@@ -32,7 +32,7 @@ def typed_items(texts: Sequence[str], task: TaskSpec) -> list[Item]:
 def _typed(texts: Sequence[str], task: TaskSpec) -> list[Item]:
     if task.name == "question-answering":
         return [
-            _question(_json(text, f"question {i}"), f"question {i}")
+            _question(_json(text, f"question {i}", QUESTION), f"question {i}")
             for i, text in enumerate(texts, start=1)
         ]
     if task.name.startswith("tabular-"):
@@ -111,11 +111,11 @@ def stdin_lines() -> list[str]:
     return [*_non_empty(Path("stdin"), lines)]
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str, expected: str = "") -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON: {error}") from error
+        raise InputError(f"{where} is no JSON: {error}", expected=expected) from error
 
 
 def _row(text: str, where: str) -> Any:

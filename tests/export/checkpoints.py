@@ -222,7 +222,9 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def gpt2_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
+def gpt2_checkpoint(
+    path: Path, head: str = "GPT2LMHeadModel", *, seed: int = 0, **config: Any
+) -> Path:
     """A tiny random GPT-2 with byte-level BPE and the end of text `</s>`."""
     tokenizer = byte_level_tokenizer()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
@@ -236,7 +238,7 @@ def gpt2_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
         initializer_range=0.2,
         **settings,
     )
-    model: Any = transformers.GPT2LMHeadModel(made)
+    model: Any = getattr(transformers, head)(made)
     return save(path, model, tokenizer, model_max_length=64, eos_token="</s>", unk_token="<unk>")
 
 

@@ -13,6 +13,7 @@ from tests.export.checkpoints import (
     NER_LABELS,
     bert_checkpoint,
     deberta_checkpoint,
+    gpt2_checkpoint,
     labeled,
     roberta_checkpoint,
 )
@@ -202,6 +203,15 @@ def test_the_pooler_and_the_files_of_sentence_transformers(tmp_path: Path) -> No
     (path / "modules.json").write_text('[{"type": "sentence_transformers.models.Dense"}]')
     with pytest.raises(InputError, match=r"modules\.json puts Dense behind"):
         Answering(path, tmp_path / "dense")
+
+
+def test_a_decoder_classifies_texts(tmp_path: Path) -> None:
+    path = gpt2_checkpoint(tmp_path / "model", "GPT2ForSequenceClassification")
+    found = Answering(path, tmp_path / "work")(TEXTS)  # in one batch, padded
+    wanted = [pipeline("text-classification", path)(text)[0] for text in TEXTS]
+    assert [result["label"] for result in found] == [entry["label"] for entry in wanted]
+    scores = [result["score"] for result in found]
+    assert scores == pytest.approx([entry["score"] for entry in wanted], abs=1e-4)
 
 
 def test_a_model_without_a_pooler_says_so(tmp_path: Path) -> None:

@@ -244,3 +244,31 @@ def test_inputs_that_forward_does_not_take_are_named(tmp_path: Path) -> None:
     source = Exportable(module=nets.Frozen(), inputs={"z": torch.ones(8, 6)})
     with pytest.raises(InputError, match="'z'"):
         export(source, tmp_path / "a.ortpackage")
+
+
+def test_an_output_may_be_named_as_the_exporter_names_a_value_inside(tmp_path: Path) -> None:
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(7, 3)
+
+        def forward(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"embedding": self.table(ids).mean(dim=1)}
+
+    module = Mean()
+    ids = torch.tensor([[1, 2], [3, 6]])
+    made = Exportable(module=module, inputs={"ids": ids})
+    export(made, tmp_path / "mean.ortpackage", tolerance=1e-6)
+    found = load(tmp_path / "mean.ortpackage").run({"ids": ids.numpy()})
+    assert found["embedding"] == pytest.approx(module(ids)["embedding"].detach().numpy())
+
+
+def test_renaming_keeps_a_value_that_has_the_name_already() -> None:
+    add = onnx.helper.make_node("Relu", ["x"], ["y"])
+    again = onnx.helper.make_node("Neg", ["y"], ["out"])
+    one = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "out")]
+    model = onnx.helper.make_model(onnx.helper.make_graph([add, again], "g", one[:1], one[1:]))
+    graph.rename(model, {"x": "in", "out": "y"})
+    nodes = [(*node.input, *node.output) for node in model.graph.node]
+    assert nodes == [("in", "y.1"), ("y.1", "y")]
+    assert (model.graph.input[0].name, model.graph.output[0].name) == ("in", "y")

@@ -64,6 +64,9 @@ def build(opened: Opened) -> TorchSource:
     """The module of a text encoder, its task, tokenizer and reference."""
     preprocessing = opened.work / "preprocessing"
     tokenizer, text = write_tokenizer(opened, preprocessing)
+    if opened.config.get_text_config().pad_token_id is None:
+        # Decoders that classify look for the last token before the padding.
+        opened.model.config.get_text_config().pad_token_id = text.pad_id
     inputs = _inputs(opened)
     pooling, normalize = pooling_of(opened) if _is_embedding(opened) else ("none", False)
     module = _module(opened, inputs, pooling, normalize=normalize)
