@@ -46,7 +46,10 @@ def test_a_module_is_compared_at_four_other_shapes_and_on_its_reference(
     assert shapes == [(1, 6), (3, 1), (5, 13), (7, 4), (17, 9), (8, 6)]
     assert report.parity.max_abs_error <= report.parity.limit == 1e-4
     assert report.parity.compared_with == "PyTorch"
-    assert LINES[:2] == ["exporting at batch 8, sequence 6", "parity at batch 1, sequence 6"]
+    assert LINES[:2] == [
+        "exporting at batch 8, sequence 6 with torch",
+        "parity at batch 1, sequence 6",
+    ]
 
 
 def test_the_package_opens_and_answers_as_the_module_does(package: ModelPackage) -> None:
