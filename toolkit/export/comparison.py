@@ -60,7 +60,7 @@ def compared(
         outputs: What the module answers for its reference rows.
         traced: Sizes that the graph was traced with.
         longest: Most that a dimension other than the batch may have; none for no limit.
-        limit: Most that any output may differ.
+        limit: Most that any output may differ, times the part's scale.
         seed: Of the rows that are drawn.
         say: Called with a line for each comparison.
 
@@ -69,12 +69,16 @@ def compared(
         InputError: The module itself runs at too few other shapes.
     """
     sizes = dimension_sizes(part.feeds, part.dimensions)
+    limit *= part.scale
     reports, shapes = [], []
 
     def compare(feeds: Mapping[str, Array], wanted: Mapping[str, Array], at: Sizes) -> None:
         say(f"parity at {sizes_text(at)}")
         try:
-            parity = compare_outputs(wanted, session.run(feeds))
+            found: Mapping[str, Array] = session.run(feeds)
+            if part.read is not None:
+                wanted, found = part.read(feeds, wanted), part.read(feeds, found)
+            parity = compare_outputs(wanted, found)
         except InputError as error:
             raise CheckFailedError(f"the graph fails at {sizes_text(at)}: {error}") from error
         if not parity.within(limit):

@@ -46,6 +46,10 @@ class TorchPart:
         dimensions: Their symbolic dimensions.
         output_names: Names of the tensors that the module returns; empty for the defaults.
         shapes: Where to trace and to compare; none makes both from `feeds`.
+        read: What of its outputs anybody reads, from feeds and outputs: what a model computes for
+            padding is compared with nothing. All of them when not given.
+        scale: How much wider than usual the tolerance is: float32 has as many digits for large
+            outputs as for small ones.
     """
 
     component: str = "model"
@@ -54,6 +58,8 @@ class TorchPart:
     dimensions: Dimensions
     output_names: tuple[str, ...] = ()
     shapes: Shapes | None = None
+    read: Callable[[Mapping[str, Array], Mapping[str, Array]], Mapping[str, Array]] | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

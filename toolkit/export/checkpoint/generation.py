@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from toolkit.export.feeds import Dimensions, Sizes
 from toolkit.export.parts import Shapes, TorchPart, TorchSource
 from toolkit.export.torch_graph import argument, run_module
 from toolkit.tasks import GenerationSpec, TaskSpec
-from toolkit.tasks.prompt import DecoderFeeds, padded_left
+from toolkit.tasks.prompt import DecoderFeeds
 from toolkit.tasks.sequence import PAST, PRESENT, cache_names
 from toolkit.tensors import Array, TensorSpec
 
@@ -34,7 +34,12 @@ _BATCHES, _LENGTHS = (1, 3, 8), (4, 17, 128)
 _STEPS = ((1, 17, 1), (3, 4, 4), (8, 17, 1), (3, 128, 1), (1, 4, 17))
 """Batch, tokens in the cache and new ones, at which a step behind others is compared."""
 _REFERENCE_TOKENS = 16
-"""Tokens of each reference text: half of them stand in the cache."""
+"""Most tokens of each reference text: half of them stand in the cache."""
+_USUAL = 10.0
+"""Logits up to which the tolerance is the usual one; 30 layers of float32 differ by more than 1e-4
+where logits reach 30, between two runs of PyTorch too."""
+_FEWEST = 8
+"""Tokens of a text that is taken for the reference, if there is one of as many."""
 
 
 class CachedDecoder(Named):
@@ -119,16 +124,20 @@ def decoder_part(
     is_placed = "position_ids" in inspect.signature(model.forward).parameters
     module = CachedDecoder(model, layers=len(shapes), is_placed=is_placed)
     vocabulary = vocabulary_size(model.config)
-    maker = _Maker(shapes, vocabulary, is_placed=is_placed, pad_id=pad_id)
+    maker = _Maker(module, shapes, vocabulary, is_placed=is_placed, pad_id=pad_id)
+    feeds = _reference(tokenizer, texts, maker)
+    largest = np.abs(run_module(module.eval(), feeds, output_names=())["logits"]).max()
     return TorchPart(
         module=module,
-        feeds=_reference(module, tokenizer, texts, maker),
+        feeds=feeds,
         dimensions=dimensions(len(shapes), is_placed=is_placed),
         shapes=Shapes(
             traced={"batch": 2, "sequence": 3, "past": 5},
             compared=_sizes(room),
             make=maker.feeds,
         ),
+        read=_without_padding,
+        scale=max(1.0, float(largest) / _USUAL),
     )
 
 
@@ -147,6 +156,7 @@ class _Maker:
     """Makes a decoder's feeds.
 
     Args:
+        module: What the feeds are for, which makes its own keys and values.
         shapes: Heads and width of the keys and values, by layer.
         vocabulary: Token ids are below it.
         is_placed: Whether there are `position_ids`.
@@ -154,8 +164,15 @@ class _Maker:
     """
 
     def __init__(
-        self, shapes: Sequence[tuple[int, int]], vocabulary: int, *, is_placed: bool, pad_id: int
+        self,
+        module: CachedDecoder,
+        shapes: Sequence[tuple[int, int]],
+        vocabulary: int,
+        *,
+        is_placed: bool,
+        pad_id: int,
     ) -> None:
+        self._module = module
         names = cache_names(PAST, len(shapes))
         self._shapes = {name: shapes[number // 2] for number, name in enumerate(names)}
         self._vocabulary = vocabulary
@@ -166,39 +183,52 @@ class _Maker:
             TensorSpec(name=name, dtype="float32", shape=("batch", heads, "past", width))
             for name, (heads, width) in self._shapes.items()
         ]
-        self.step = DecoderFeeds([*tokens, *caches])
+        self._step = DecoderFeeds([*tokens, *caches])
 
     def feeds(self, sizes: Sizes, seed: int) -> dict[str, Array]:
-        """Random tokens behind random keys and values; every second row is padded on the left."""
+        """Random tokens behind others; every second row is padded on the left."""
         rng = np.random.default_rng(seed)
         batch, sequence, past = sizes["batch"], sizes["sequence"], sizes["past"]
-        ids = rng.integers(0, self._vocabulary, (batch, sequence))
-        mask = np.ones((batch, past + sequence), np.int64)
+        ids = rng.integers(0, self._vocabulary, (batch, past + sequence))
+        mask = np.ones_like(ids)
         for row in range(1, batch, 2):
             mask[row, : int(rng.integers(1, max(2, (past + sequence) // 2)))] = 0
-        ids[mask[:, past:] == 0] = self._pad_id
-        cache = {
-            name: rng.standard_normal((batch, heads, past, width)).astype(np.float32)
-            for name, (heads, width) in self._shapes.items()
-        }
-        return self.step.make(ids, mask, cache)
+        ids[mask == 0] = self._pad_id
+        return self.behind(ids, mask, past)
+
+    def behind(self, ids: Array, mask: Array, past: int) -> dict[str, Array]:
+        """Feeds of the last tokens, behind the keys and values that the module makes of the rest.
+
+        Args:
+            ids: int64[batch, past + sequence].
+            mask: The same shape, 0 for padding.
+            past: How many tokens stand in the cache.
+        """
+        cache = self._step.empty(len(ids))
+        if past:
+            first = self._step.make(ids[:, :past], mask[:, :past], cache)
+            outputs = run_module(self._module.eval(), first, output_names=())
+            cache = {name: outputs[name.replace(PAST, PRESENT, 1)] for name in cache}
+        return self._step.make(ids[:, past:], mask, cache)
 
 
-def _reference(
-    module: CachedDecoder, tokenizer: Tokenizer, texts: Sequence[str], maker: _Maker
-) -> dict[str, Array]:
-    """The second half of real texts, behind the keys and values of the first."""
-    encoded = [encoding.ids[:_REFERENCE_TOKENS] for encoding in tokenizer.encode_batch(list(texts))]
-    ids, mask = padded_left([ids for ids in encoded if ids], 0)
-    half = ids.shape[1] // 2
-    first = maker.step.make(ids[:, :half], mask[:, :half], maker.step.empty(len(ids)))
-    outputs = run_module(module.eval(), first, output_names=())
-    cached = {
-        name.replace(PRESENT, PAST, 1): value
+def _without_padding(feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs with 0 where there is padding: no token attends to it, and nobody reads it."""
+    mask = feeds["attention_mask"].astype(np.float32)
+    new = mask[:, mask.shape[1] - feeds["input_ids"].shape[1] :]
+    return {
+        name: value * (new[:, :, None] if name == "logits" else mask[:, None, :, None])
         for name, value in outputs.items()
-        if name.startswith(PRESENT)
     }
-    return maker.step.make(ids[:, half:], mask, cached)
+
+
+def _reference(tokenizer: Tokenizer, texts: Sequence[str], maker: _Maker) -> dict[str, Array]:
+    """The second half of real texts, behind the keys and values of the first; no padding."""
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    enough = [ids for ids in encoded if len(ids) >= _FEWEST] or encoded
+    length = min(_REFERENCE_TOKENS, *map(len, enough))
+    ids = np.array([ids[:length] for ids in enough], np.int64)
+    return maker.behind(ids, np.ones_like(ids), length // 2)
 
 
 def _sizes(room: int) -> tuple[Sizes, ...]:
