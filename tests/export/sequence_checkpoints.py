@@ -11,7 +11,7 @@ import torch
 import transformers
 from tokenizers import processors
 
-from tests.export.checkpoints import byte_level_tokenizer, save, unigram_tokenizer
+from tests.export.checkpoints import byte_level_tokenizer, save, t5_checkpoint, unigram_tokenizer
 
 LAYERS: Mapping[str, Any] = {
     "d_model": 32,
@@ -26,8 +26,17 @@ LAYERS: Mapping[str, Any] = {
 """Sizes of an encoder-decoder that runs in no time."""
 
 
+def calm_t5_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
+    """A tiny random T5 of small values; no pair of tokens comes twice, or one token alone would."""
+    t5_checkpoint(path, seed=seed, **{"initializer_factor": 1.0, **config})
+    file = path / "generation_config.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "_from_model_config": False, "no_repeat_ngram_size": 2}))
+    return path
+
+
 def marian_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
-    """A tiny random MarianMT; the decoder begins with padding, which it never writes."""
+    """A tiny random MarianMT; its decoder begins with padding, which it never writes itself."""
     tokenizer = unigram_tokenizer("$A </s>", "$A </s> $B </s>", ["</s>", "<unk>", "<pad>"])
     pad, end = tokenizer.token_to_id("<pad>"), tokenizer.token_to_id("</s>")
     settings = {
@@ -45,7 +54,7 @@ def marian_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
     model = _made("MarianMTModel", "MarianConfig", seed, settings)
     with torch.no_grad():  # what a trained model has, and a fresh one has not
         model.final_logits_bias.normal_()
-    model.generation_config.bad_words_ids = [[pad]]
+    _configure(model, bad_words_ids=[[pad]], no_repeat_ngram_size=2)
     tokens = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     return save(path, model, tokenizer, model_max_length=64, **tokens)
 
@@ -78,7 +87,8 @@ def bart_checkpoint(path: Path, *, seed: int = 0, **config: Any) -> Path:
 
 def _configure(model: Any, **settings: Any) -> None:
     """Set what a checkpoint says in generation_config.json."""
-    for name, value in settings.items():
+    # Made by the model, it would be made again when the checkpoint is loaded.
+    for name, value in {**settings, "_from_model_config": False}.items():
         setattr(model.generation_config, name, value)
 
 
