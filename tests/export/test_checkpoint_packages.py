@@ -210,7 +210,7 @@ def test_masks_and_embeddings_through_the_commands(run: Commands, tmp_path: Path
     assert "has no <mask>" in run.text("infer", package, "A film.", code=3)
 
     embedder = path.with_name("embed.ortpackage")
-    options = ("--task", "feature-extraction", "--exporter", "torch")
+    options = ("--task", "feature-extraction", "--exporter", "transformers")
     run.text("export", path, "-o", embedder, *options)
     results = run.json("infer", embedder, *TEXTS)["results"]
     states = pipeline("feature-extraction", path)(TEXTS)

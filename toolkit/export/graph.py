@@ -31,7 +31,13 @@ def slimmed(model: ModelProto) -> ModelProto:
     if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # it copies the model several times
         return model
     with quiet():
-        slim: ModelProto = onnxslim.slim(model)
+        try:
+            slim: ModelProto = onnxslim.slim(model)
+        except Exception as error:  # whatever a graph that is none makes of it
+            raise InputError(
+                f"the exported graph cannot be simplified: {type(error).__name__}: {error}",
+                expected="a graph whose values have one producer each",
+            ) from error
     # It drops inputs that no node reads; the signature is the module's, and stays.
     del slim.graph.input[:]
     slim.graph.input.extend(model.graph.input)

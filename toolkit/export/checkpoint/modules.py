@@ -61,6 +61,11 @@ class Head(Named):
         return {name: getattr(returned, name) for name in self._outputs}
 
 
+EMBEDDING = "sentence_embedding"
+"""sentence-transformers' name. "embedding" is what torch.onnx 2.13 calls the value of an
+nn.Embedding, and it does not look whether a name is taken."""
+
+
 class Embedding(Named):
     """A text's embedding: its token states, pooled.
 
@@ -80,7 +85,7 @@ class Embedding(Named):
         super().__init__(model, inputs)
 
     def answer(self, **feeds: Tensor) -> dict[str, Tensor]:
-        """{"embedding": float32[batch, width]}."""
+        """{"sentence_embedding": float32[batch, width]}."""
         returned = self.model(**feeds, return_dict=True)
         if self._pooling == "pooler":
             pooled = returned.pooler_output
@@ -93,4 +98,4 @@ class Embedding(Named):
             pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)
         if self._normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
-        return {"embedding": pooled}
+        return {EMBEDDING: pooled}

@@ -11,12 +11,13 @@ import numpy as np
 from msgspec.structs import replace
 
 from toolkit.errors import ToolkitWarning
-from toolkit.export.checkpoint.modules import Embedding, Head, Named
+from toolkit.export.checkpoint.modules import EMBEDDING, Embedding, Head, Named
 from toolkit.export.checkpoint.pooling import pooling_of
 from toolkit.export.checkpoint.tokenizers import mask_token, vocabulary_size, write_tokenizer
 from toolkit.export.feeds import Sizes
 from toolkit.export.parts import Shapes, TorchPart, TorchSource
 from toolkit.tasks import Item, TaskSpec, TextSpec, open_task
+from toolkit.tasks.task import STATES
 from toolkit.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _items(opened: Opened, text: TextSpec, inputs: tuple[str, ...]) -> list[Item
 def _task(opened: Opened, text: TextSpec, *, pooled: bool) -> TaskSpec:
     """What the pipeline of transformers makes of the configuration."""
     if _is_embedding(opened):
-        output = "embedding" if pooled else "last_hidden_state"
+        output = EMBEDDING if pooled else STATES
         return TaskSpec(name=opened.task, output=output, text=text)
     output = _OUTPUTS[opened.task][0]
     labels: tuple[str, ...] = ()
