@@ -166,7 +166,7 @@ def _random(kind: Any, config: Any, settings: dict[str, Any]) -> Any:
             if name.endswith(("detection_tokens", "position_embeddings")):  # zero at first
                 value.normal_(0, 1)
             if name.startswith("classifier") and name.endswith("weight"):
-                value.normal_(0, 2 / value.shape[1] ** 0.5)
+                value.normal_(0, 0.5 / value.shape[1] ** 0.5)
         model.train()  # lets batch normalization see something
         for _ in range(40 if any(isinstance(m, nn.BatchNorm2d) for m in model.modules()) else 0):
             model(pixel_values=torch.randn(8, 3, SIZE, SIZE))
