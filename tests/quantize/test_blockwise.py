@@ -84,3 +84,32 @@ def test_matrices_and_tables_shrink_and_answers_stay_close(model: Path, tmp_path
     assert 1e-5 < noise < 0.02
     alone = session.run({"ids": feeds["ids"][:1]})["logits"]
     assert np.array_equal(alone, found[:9])
+
+
+def test_a_head_that_shares_the_token_table_is_quantized_too(tmp_path: Path) -> None:
+    table = np.random.default_rng(3).standard_normal((VOCABULARY, WIDTH)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["states"]),
+        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["states", "turned"], ["logits"], name="head"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", VOCABULARY])],
+        [numpy_helper.from_array(table, "table")],
+        value_info=[
+            helper.make_tensor_value_info("turned", TensorProto.FLOAT, [WIDTH, VOCABULARY])
+        ],
+    )
+    made = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    source, target = tmp_path / "float.onnx", tmp_path / "int4.onnx"
+    onnx.save(made, source)
+    assert quantize_blocks(source, target) == 2
+    found = onnx.load(target).graph
+    assert "Transpose" not in {node.op_type for node in found.node}
+    assert "table" not in {constant.name for constant in found.initializer}
+    feeds = {"ids": np.arange(5)}
+    logits = open_session(target, SessionOptions(threads=1)).run(feeds)["logits"]
+    assert logits.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]  # each row is most like itself

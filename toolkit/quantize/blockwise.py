@@ -43,6 +43,9 @@ def quantize_blocks(model: Path, target: Path) -> int:
     graph = loaded.graph
     tables = _tables(graph)
     count = sum(_quantize_product(graph, node) for node in [*graph])
+    for node in [*graph]:
+        if node.op_type == "Transpose" and not any(output.uses() for output in node.outputs):
+            graph.remove(node, safe=True)
     for value, gathers in tables:
         quantize_table(graph, value, gathers)
         if not value.uses():
@@ -87,10 +90,9 @@ def _quantize_product(graph: "onnx_ir.Graph", node: "onnx_ir.Node") -> bool:
         if not _is_plain(node):
             return False
         bias = node.inputs[2] if len(node.inputs) > 2 else None
-    tensor = None if matrix is None else matrix.const_value
-    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+    weights = _weights(matrix)
+    if weights is None:
         return False
-    weights = np.asarray(tensor.numpy(), np.float32)
     if (
         node.op_type == "Gemm"
         and "transB" in node.attributes
@@ -127,6 +129,22 @@ def _quantize_product(graph: "onnx_ir.Graph", node: "onnx_ir.Node") -> bool:
     output.name, last.name = f"{name}_before", name  # a graph output keeps its name
     graph.remove(node, safe=True)
     return True
+
+
+def _weights(matrix: "onnx_ir.Value | None") -> Array | None:
+    """A constant float matrix, as it stands or transposed: a head that shares the table is."""
+    import onnx_ir as ir
+
+    if matrix is None:
+        return None
+    node = matrix.producer()
+    turned = node is not None and node.op_type == "Transpose" and len(matrix.shape or ()) == 2
+    origin = node.inputs[0] if node is not None and turned else matrix
+    tensor = None if origin is None else origin.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+        return None
+    weights = np.asarray(tensor.numpy(), np.float32)
+    return weights.T if turned else weights
 
 
 def _is_plain(node: "onnx_ir.Node") -> bool:
