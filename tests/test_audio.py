@@ -9,8 +9,9 @@ import soundfile
 
 from toolkit.errors import InputError, SetupError
 from toolkit.tasks import AudioSpec, CtcSpec, TaskSpec, open_task
-from toolkit.tasks.audio import MelEncoder, resampled, samples_of, waveform, windows
+from toolkit.tasks.audio import resampled, samples_of, waveform, windows
 from toolkit.tasks.ctc import CtcReader
+from toolkit.tasks.mel import MelEncoder
 from toolkit.tensors import Array, TensorSpec
 
 RATE = 16000

@@ -133,6 +133,14 @@ def infer(
             f"{source} makes no text token by token: its task is {model.task.specification.name}",
             expected="a package of the task text-generation for options of generation",
         )
+    audio = model.task.specification.audio
+    told = reading is not None and (reading.language or reading.translate)
+    if told and (audio is None or audio.speech is None):
+        raise InputError(
+            f"{source} is told no language and translates no speech",
+            expected="a package of a speech model that knows languages, such as Whisper",
+            fix="leave --language and --translate out",
+        )
     items: list[Item] = []
     streamed = False
     asked = _sound(model, asked)

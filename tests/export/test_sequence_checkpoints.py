@@ -24,14 +24,14 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError
 from toolkit.evaluate.validation import validate
 from toolkit.export import export
-from toolkit.export.checkpoint.speech import sounds
+from toolkit.export.checkpoint.frames import sounds
 from toolkit.export.parts import ExporterName
 from toolkit.generation import GenerationOptions, generate
 from toolkit.generation.model import Generator
 from toolkit.generation.transcription import Transcriber
 from toolkit.package import ModelPackage
 from toolkit.tasks import TaskOptions
-from toolkit.tasks.audio import MelEncoder
+from toolkit.tasks.mel import MelEncoder
 from toolkit.tensors import Array
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -171,6 +171,8 @@ def test_what_cannot_be_measured_is_refused(
         assert main([command, str(translator.package), "--data", str(data)]) == 3
     assert "answers of the task text-to-text are whole texts" in capsys.readouterr().err
     assert main(["infer", str(translator.package), "a", "-o", str(tmp_path / "a.npz")]) == 3
+    assert main(["infer", str(translator.package), "a", "--chat"]) == 3
+    assert "has no form of a conversation" in capsys.readouterr().err
     assert main(["infer", str(translator.package), "", "--json"]) == 3
     assert "text 1 is empty" in capsys.readouterr().err
 
@@ -289,3 +291,5 @@ def test_infer_of_a_sound_file(
         assert capsys.readouterr().out.strip() == text
     assert main(["infer", str(wav2vec2.package), str(tmp_path / "none.wav")]) == 3
     assert "none.wav does not exist" in capsys.readouterr().err
+    assert main(["infer", str(wav2vec2.package), str(file), "--language", "de"]) == 3
+    assert "is told no language" in capsys.readouterr().err

@@ -14,7 +14,8 @@ from toolkit.generation.translation import EncoderDecoder, OpenPair, check_descr
 from toolkit.package import ModelPackage
 from toolkit.runtime import SessionOptions
 from toolkit.tasks import AudioSpec, Item, Result, SpeechSpec, Task, TaskOptions
-from toolkit.tasks.audio import MelEncoder, samples_of, windows
+from toolkit.tasks.audio import samples_of, windows
+from toolkit.tasks.mel import MelEncoder
 from toolkit.tasks.text import open_tokenizer
 from toolkit.tensors import Array
 

@@ -85,7 +85,12 @@ class EncoderDecoder(Generator):
             prompt: What the decoder begins with.
             options: How to answer.
             number: The item's place in the call.
+
+        Raises:
+            InputError: The form of a conversation is asked for.
         """
+        if options.chat:
+            raise InputError(f"{self.source} has no form of a conversation", fix="leave --chat out")
         spec = self.specification
         ending = Ending(end_ids=spec.end_ids, room=spec.max_context)
         return Answer(
@@ -105,8 +110,6 @@ class Translator(EncoderDecoder):
         self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
     ) -> tuple[Decoder, list[Answer]]:
         """A decoder of the encoded texts; see `Generator.begin`."""
-        if options.chat:
-            raise InputError(f"{self.source} has no form of a conversation", fix="leave --chat out")
         decoder = self.decoding(self.encoded(self.task.encode(items, numbers)))
         prompt = self.specification.start_ids
         return decoder, [self.answer(prompt, options, number) for number in numbers]

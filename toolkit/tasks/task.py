@@ -207,7 +207,7 @@ def _audio_task(specification: TaskSpec, audio: AudioSpec, inputs: Sequence[Tens
 
         output = specification.output
         return Task(specification, None, CtcReader(audio, specification.labels, inputs, output))
-    from toolkit.tasks.audio import MelEncoder
+    from toolkit.tasks.mel import MelEncoder
 
     return Task(specification, MelEncoder(audio, inputs[0].name))
 

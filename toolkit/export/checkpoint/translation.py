@@ -135,8 +135,8 @@ def logit_rules(opened: Opened, *, prompt: int) -> LogitSpec:
     )
 
 
-def _single(ids: Any) -> int | None:
-    return ids[0] if isinstance(ids, list) else ids
+def _single(ids: list[int] | int | None) -> int | None:
+    return int(ids[0]) if isinstance(ids, list) else ids
 
 
 def _encoded(tokenizer: Tokenizer, items: list[str], longest: int, pad_id: int) -> dict[str, Array]:
