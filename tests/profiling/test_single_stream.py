@@ -34,8 +34,8 @@ def test_session_creation_and_first_run_come_from_three_processes(report: Profil
 def test_only_what_the_runs_support_is_reported(report: ProfileReport) -> None:
     document = report.as_json()
     assert document["samples"] == 40
-    assert {"p50", "p90", "p95"} <= document["latency_ms"].keys()
-    assert "p99" not in document["latency_ms"]
+    assert "p50" in document["latency_ms"]
+    assert not {"p95", "p99"} & document["latency_ms"].keys()
     assert "p95" not in document["interval_95"]
     assert document["interval_needs_samples"]["p95"] >= 72  # more where runs depend on each other
     assert document["interval_needs_samples"]["p99"] >= 368

@@ -73,14 +73,13 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """How much is measured.
 
     Attributes:
-        runs: Timed runs; None makes as many as every percentile needs for its interval, 400 and a
-            second at least, as far as the budget goes.
+        runs: Timed runs; None makes as many as fit into the budget.
         warmup: Runs made and discarded before them, after the first run; None goes on until they
             are steady.
         warmup_limit_s: The longest that waiting for steady runs may take.
         budget_s: The longest that the timed runs may take; None for 10 s, or for as long as a
             number of runs that was asked for takes.
-        sustained_s: Go on for this long; for a curve over time. 0 stops as soon as is known enough.
+        sustained_s: Go on for this long; for a curve over time. 0 leaves it to the budget.
         percentiles: Those that are reported.
         must_carry: Whether each of these percentiles must get its interval.
     """
