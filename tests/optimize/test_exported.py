@@ -89,6 +89,25 @@ def answer(file: Path, given: dict[str, Array]) -> Array:
     return open_session(file, SessionOptions(threads=1)).run(given)["y"]
 
 
+def test_an_export_holds_standard_operators_and_one_row_at_the_end(tmp_path: Path) -> None:
+    from toolkit import export
+    from toolkit.export import Exportable
+
+    axes = {0: "batch", 1: "sequence"}
+    source = Exportable(
+        module=Encoder(eager=False).eval(),
+        inputs={name: torch.from_numpy(value) for name, value in feeds(2, 5).items()},
+        dynamic_dimensions={"ids": axes, "keep": axes},
+        output_names=("y",),
+    )
+    export(source, tmp_path / "encoder.ortpackage")
+    (file,) = (tmp_path / "encoder.ortpackage").rglob("model.onnx")
+    nodes = onnx.load(file).graph.node
+    assert {node.domain for node in nodes} <= {"", "ai.onnx"}
+    assert not {"IsNaN", "Sum"} & {node.op_type for node in nodes}
+    assert any(node.name.startswith("token/") for node in nodes)
+
+
 @pytest.mark.parametrize("eager", [True, False])
 def test_attention_is_found_and_every_answer_stays(tmp_path: Path, eager: bool) -> None:
     import onnx_ir as ir

@@ -81,3 +81,24 @@ def test_causal_attention_is_not_passed(tmp_path: Path) -> None:
     assert query is not None
     assert query.shape is not None
     assert query.shape[1] != 1
+
+
+def test_a_graph_that_was_rewritten_before_attention_was_known(tmp_path: Path) -> None:
+    layer = Layer()
+    model = layer.load(tmp_path)
+    remove_nan_guards(model)
+    assert select_rows_early(model) == 3  # MatMul, Add, LayerNormalization
+    assert select_rows_early(model) == 0
+    assert fuse_attention(model) == 1
+    assert select_rows_early(model) == 2  # MatMul, attention
+    before = run(layer.write(tmp_path / "a.onnx"), tmp_path, feeds())["y"]
+    np.testing.assert_allclose(before, run(model, tmp_path, feeds())["y"], rtol=0, atol=2e-6)
+
+
+def test_names_stay_unique_over_several_passes(tmp_path: Path) -> None:
+    model = Layer().load(tmp_path)
+    remove_nan_guards(model)
+    for apply in (select_rows_early, fuse_attention, select_rows_early):
+        apply(model)
+    names = [node.name for node in model.graph] + [*model.graph.initializers]
+    assert len(names) == len({*names})

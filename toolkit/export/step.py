@@ -230,7 +230,7 @@ def _exported(
                 output_names=tuple(outputs),
                 opset=opset,
             )
-            model = graph.slimmed(model)
+            model = graph.lightened(graph.slimmed(model))
             graph.strip(model)
             model.ir_version = IR_VERSION
             graph.write(model, folder / MODEL_FILE)

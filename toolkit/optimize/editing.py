@@ -75,9 +75,10 @@ class Editor:
 
     def __post_init__(self) -> None:
         """Begin behind what an earlier pass of this name left."""
-        taken = {str(value.name) for value in self.graph.initializers.values()}
-        taken |= {str(node.name) for node in self.graph}
-        self.made = sum(name.startswith(f"{self.prefix}/") for name in taken)
+        taken = [str(value.name) for value in self.graph.initializers.values()]
+        taken += [str(node.name) for node in self.graph]
+        parts = [name.split("/") for name in taken if name.startswith(f"{self.prefix}/")]
+        self.made = max((int(part[1]) for part in parts if part[1].isdecimal()), default=0)
 
     def node(
         self,

@@ -38,9 +38,9 @@ def select_rows_early(model: "onnx_ir.Model") -> int:
         model: Changed in place.
     """
     graph, count = model.graph, 0
-    for gather in [*graph]:
-        if is_standard(gather, "Gather") and integer(gather, "axis", 0) == 1:
-            count += _Selection(Editor(graph, "token"), gather).move()
+    for node in [*graph]:
+        if node.graph is graph and (token := _selected(node)) is not None:
+            count += _Selection(Editor(graph, "token"), node, token).move()
     if count:
         tidy(model)
     return count
@@ -49,44 +49,45 @@ def select_rows_early(model: "onnx_ir.Model") -> int:
 @dataclass
 class _Selection:
     editor: Editor
-    gather: "onnx_ir.Node"
+    node: "onnx_ir.Node"
+    start: int
     moved: dict["onnx_ir.Value", "onnx_ir.Value"] = field(default_factory=dict)
 
     def move(self) -> int:
-        """Rebuild what leads to the Gather for one row; says how many nodes."""
-        source, index = self.gather.inputs
-        token = number(index)
-        content = constant(index)
+        """Rebuild what leads to the selection for one row; says how many nodes."""
+        import onnx_ir as ir
+
+        source = self.node.inputs[0]
         shape = dimensions(source)
-        if source is None or token is None or content is None or content.ndim:
+        if source is None or shape is None or len(shape) != 3 or shape[1] == 1:
             return 0
-        if shape is None or len(shape) != 3 or source.is_graph_output():
-            return 0
-        self.start = int(token)
-        passed = self._cone(source)
+        passed = [] if source.is_graph_output() else self._cone(source)
         if not any(is_standard(n, "MatMul") or n.op_type == "MultiHeadAttention" for n in passed):
             return 0  # nothing that costs would be saved
         for node in reversed(passed):
             self._rebuild(node)
         row = self.moved[source]
-        self.gather.replace_input_with(0, row)
-        self.gather.replace_input_with(1, self.editor.constant(np.array(0, np.int64)))
+        if self.node.op_type == "Slice":
+            ir.convenience.replace_all_uses_with(self.node.outputs[0], row)
+        else:
+            self.node.replace_input_with(0, row)
+            self.node.replace_input_with(1, self.editor.constant(np.array(0, np.int64)))
         return len(passed)
 
     def _cone(self, source: "onnx_ir.Value") -> "list[onnx_ir.Node]":
         """The nodes that work row by row for this Gather alone, the last one first."""
-        inside = {self.gather}
+        inside = {self.node}
         passed = []
         nodes = [*self.editor.graph]
-        for node in reversed(nodes[: nodes.index(self.gather)]):
+        for node in reversed(nodes[: nodes.index(self.node)]):
             output = node.outputs[0]
             readers = {user for user, _ in output.uses()}
             if not readers or not readers <= inside or output.is_graph_output():
                 continue
-            others = [user for user in readers if user is not self.gather]
+            others = [user for user in readers if user is not self.node]
             if any([*u.inputs].count(output) != _rows(u).count(output) for u in others):
                 continue  # some reader needs all of its rows
-            if output is not source and self.gather in readers:
+            if output is not source and self.node in readers:
                 continue
             if _rows(node):
                 inside.add(node)
@@ -104,7 +105,7 @@ class _Selection:
         self.editor.made += 1
         made.name = f"token/{self.editor.made}/{node.op_type}"
         made.outputs[0].name = f"token/{self.editor.made}"
-        self.editor.graph.insert_before(self.gather, made)
+        self.editor.graph.insert_before(self.node, made)
         made.outputs[0].type = node.outputs[0].type
         made.outputs[0].shape = _one_row(node.outputs[0])
         self.moved[node.outputs[0]] = made.outputs[0]
@@ -115,12 +116,26 @@ class _Selection:
             end = self.start + 1 or np.iinfo(np.int64).max
             bounds = [np.array([i], np.int64) for i in (self.start, end, axis)]
             cut = self.editor.node(
-                self.gather, "Slice", [value, *(self.editor.constant(b) for b in bounds)]
+                self.node, "Slice", [value, *(self.editor.constant(b) for b in bounds)]
             )
             cut.type = value.type
             cut.shape = _one_row(value, axis)
             self.moved[value] = cut
         return self.moved[value]
+
+
+def _selected(node: "onnx_ir.Node") -> int | None:
+    """The one row of axis 1 that a Gather or, as this pass leaves it, a Slice takes."""
+    if is_standard(node, "Gather") and integer(node, "axis", 0) == 1:
+        content = constant(node.inputs[1])
+        return int(content) if content is not None and content.ndim == 0 else None
+    if is_standard(node, "Slice") and not node.outputs[0].is_graph_output():
+        bounds = [number(bound) for bound in node.inputs[1:]]
+        if len(bounds) < 3 or bounds[2] != 1 or (bounds[3:] or [1]) != [1]:
+            return None
+        start, end = bounds[:2]
+        return int(start) if start is not None and start >= 0 and end == start + 1 else None
+    return None
 
 
 def _one_row(value: "onnx_ir.Value", axis: int = 1) -> "onnx_ir.Shape | None":

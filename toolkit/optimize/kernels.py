@@ -1,4 +1,4 @@
-"""The passes that ONNX Runtime's CPU kernels gain from, in their order."""
+"""Which passes a graph goes through, and in which order."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,17 +9,24 @@ from toolkit.optimize.guards import remove_nan_guards
 from toolkit.optimize.residuals import separate_residuals
 
 if TYPE_CHECKING:
+    import onnx
     import onnx_ir
 
 
 def load_with_shapes(file: Path) -> "onnx_ir.Model":
     """A model with every shape that can be inferred, and its constants as initializers."""
     import onnx
+
+    return with_shapes(onnx.load(file))
+
+
+def with_shapes(proto: "onnx.ModelProto") -> "onnx_ir.Model":
+    """A model with every shape that can be inferred, and its constants as initializers."""
+    import onnx
     import onnx_ir as ir
     from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-    proto = onnx.shape_inference.infer_shapes(onnx.load(file), data_prop=True)
-    model = ir.from_proto(proto)
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     return model
 
@@ -35,3 +42,14 @@ def optimize_for_cpu(model: "onnx_ir.Model") -> int:
     """
     passes = (remove_nan_guards, fuse_attention, select_rows_early, separate_residuals)
     return sum(apply(model) for apply in passes)
+
+
+def optimize_standard(model: "onnx_ir.Model") -> int:
+    """Apply the passes that add no operator which a mobile provider lacks; says how many changes.
+
+    No com.microsoft, and no `Sum`, which neither NNAPI nor CoreML takes.
+
+    Args:
+        model: Changed in place; with shapes, as `with_shapes` returns it.
+    """
+    return remove_nan_guards(model) + select_rows_early(model)
