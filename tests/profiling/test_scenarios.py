@@ -81,10 +81,24 @@ def test_a_rate_that_cannot_be_sustained_is_reported_and_exits_5(
 
 
 def test_a_bound_that_is_missed_is_an_error_that_holds_the_report() -> None:
-    server = Server(rate_per_s=1000, latency_bound_ms=1e-6)
-    with pytest.raises(RateMissedError, match="p99") as caught:
-        profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=200, processes=1)
-    assert caught.value.report.rate_per_s == 1000
+    server = Server(rate_per_s=2000, latency_bound_ms=1e-6)
+    with pytest.raises(RateMissedError, match="queries a second") as caught:
+        profile(
+            GRAPH,
+            scenario=server,
+            sizes={"sequence": 3},
+            runs=400,
+            percentiles=[50.0],  # a bound is about p99 whatever is reported
+            processes=1,
+        )
+    assert caught.value.report.rate_per_s == 2000
+
+
+def test_a_bound_that_the_queries_cannot_tell_of_is_not_passed_over() -> None:
+    server = Server(rate_per_s=500, latency_bound_ms=1e3)
+    with pytest.raises(TooFewRunsError, match="bound") as caught:
+        profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=100, processes=1)
+    assert caught.value.fix.startswith("--runs ")
 
 
 def test_a_found_rate_that_does_not_hold_afterwards_is_no_success(

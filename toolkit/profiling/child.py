@@ -59,7 +59,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         conditions: What the machine did meanwhile.
         busy_share: Of the server's sessions.
         rate_per_s: At which queries arrived, or that was found.
+        served_per_s: Queries that were answered a second.
         trials: Of the search for a rate.
+        remarks: What a reader must know, in words.
         throughput: Of the offline scenario.
         peak_rss_mb: Peak memory of the process in 10^6 bytes; None where it cannot be read.
         failure: The error that ended the runs, as data; None when all were made.
@@ -79,7 +81,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     conditions: Conditions = Conditions()
     busy_share: float | None = None
     rate_per_s: float | None = None
+    served_per_s: float | None = None
     trials: list[Trial] = []
+    remarks: list[str] = []
     throughput: Throughput | None = None
     peak_rss_mb: float | None = None
     failure: dict[str, str] | None = None

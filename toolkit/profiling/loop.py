@@ -1,7 +1,7 @@
 """Runs one after another: until they are steady, then timed for as long as was decided before.
 
 Ending as soon as the sample looks good enough would choose the samples that happened to see few
-slow runs: with bursts, in 1.5 % of the runs, intervals of p99 would hold the truth in 45 % of cases.
+slow runs: with bursts in 1.5 % of the runs, intervals of p99 held the truth in 45 % of cases.
 """
 
 import math
@@ -19,7 +19,7 @@ from toolkit.profiling.statistics import Clock
 from toolkit.tensors import Feeds
 
 Run = Callable[[Feeds], object]
-Ending = Literal["steady", "time limit", "as asked", "failed"]
+Ending = Literal["steady", "time limit", "as asked", "one pass", "failed"]
 
 CHUNK_NS = 250_000_000
 """Between chunks of about this length the machine is looked at; never during one."""
@@ -40,7 +40,8 @@ class WarmUp(msgspec.Struct, frozen=True, kw_only=True):
         runs: Runs made and discarded.
         ms: How long they took.
         ended: "steady" when the medians of the last windows agree, "time limit" when they never
-            did, "as asked" for a fixed number, "failed" when a run failed.
+            did, "as asked" for a fixed number, "one pass" over the data of the offline scenario,
+            "failed" when a run failed.
     """
 
     runs: int
@@ -198,6 +199,7 @@ def check_budget(effort: Effort, run_ns: float) -> None:
         raise InputError(
             f"a budget of {effort.limit_s:g} s is too short for p{max(effort.percentiles):g}: "
             f"a run takes {run_ns / 1e6:.3g} ms",
-            expected=f"{effort.needed} runs, about {needed_s:.3g} s",
+            expected=f"{effort.needed} runs or more, {needed_s:.3g} s, if they do not depend on "
+            "each other",
             fix=f"--budget {math.ceil(1.5 * needed_s)}s, or a lower --percentile",
         )

@@ -121,6 +121,7 @@ class ProfileReport:
         conditions: What the machine did during the runs.
         curve: Percentiles over time.
         rate_per_s: At which queries arrived, or the highest that was found; server only.
+        served_per_s: Queries that were answered a second; server only.
         busy_share: Share of its time that the server was busy; None for other scenarios.
         trials: Rates that were tried to find the highest.
         passes: What one pass of the offline scenario holds; None for other scenarios.
@@ -150,6 +151,7 @@ class ProfileReport:
     conditions: Conditions = field(default_factory=Conditions)
     curve: Sequence[TimeSlice] = ()
     rate_per_s: float | None = None
+    served_per_s: float | None = None
     busy_share: float | None = None
     trials: Sequence[Trial] = ()
     passes: Throughput | None = None
@@ -158,13 +160,14 @@ class ProfileReport:
     def throughput_per_s(self) -> float | None:
         """Samples a second.
 
-        One run after another: those of a run over its mean time. Server: those that arrived.
+        One run after another: those of a run over its mean time. Server: those that were
+        answered, from the first arrival to the last answer.
         Offline: those of a pass over the median pass.
         """
         if self.latency is None or self.latency.mean_ms == 0:
             return None
         if self.scenario == "server":
-            return self.rate_per_s and self.rate_per_s * self.samples_per_run
+            return self.served_per_s and self.served_per_s * self.samples_per_run
         is_offline = self.scenario == "offline"
         ms = self.latency.percentiles_ms[50] if is_offline else self.latency.mean_ms
         return 1e3 * self.samples_per_run / ms
@@ -201,6 +204,7 @@ class ProfileReport:
             "throughput_per_s": self.throughput_per_s,
             "throughput_interval_95": self.throughput_interval,
             "rate_per_s": self.rate_per_s,
+            "served_per_s": self.served_per_s,
             "busy_share": self.busy_share,
             "trials": [to_builtins(trial) for trial in self.trials],
             "pass": None if self.passes is None else _pass(self.passes, self.latency),

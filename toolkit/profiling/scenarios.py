@@ -4,18 +4,21 @@ Source of the scenarios: V. J. Reddi et al., "MLPerf Inference Benchmark", ISCA 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from toolkit.errors import InputError
-from toolkit.profiling.statistics import PERCENTILES, runs_for_interval
+from toolkit.profiling.statistics import MEDIAN, PERCENTILES, runs_for_interval
 
 ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
 
 
 BUDGET_S = 10.0
+BOUNDED = 99.0
+"""The percentile that a latency bound is about."""
+
 OFFLINE_BATCH = 16
 
 
@@ -120,6 +123,12 @@ def scenario_of(document: Mapping[str, Any]) -> Scenario:
     return converted
 
 
+def reported(scenario: Scenario, percentiles: Sequence[float]) -> tuple[float, ...]:
+    """The percentiles of a report: the median always, and what a bound is judged by."""
+    has_bound = isinstance(scenario, Server) and scenario.latency_bound_ms is not None
+    return tuple(sorted({MEDIAN, *map(float, percentiles), *([BOUNDED] if has_bound else [])}))
+
+
 def check(scenario: Scenario, effort: Effort) -> None:
     """Refuse what measures nothing.
 
@@ -134,7 +143,7 @@ def check(scenario: Scenario, effort: Effort) -> None:
     if effort.warmup is not None and effort.warmup < 0:
         raise InputError(f"{effort.warmup} warm-up runs cannot be made", expected="zero or more")
     for name, value in (("budget", effort.budget_s), ("warm-up limit", effort.warmup_limit_s)):
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"a {name} of {value:g} s measures nothing", expected="more than 0 s")
     given = {
         "a number of runs": effort.runs is not None,
@@ -170,9 +179,11 @@ def _check_scenario(scenario: Scenario) -> None:
                 expected="queries a second, or p99 in milliseconds",
                 fix="--rate 100, or --find-rate --latency-bound 5ms",
             )
-        case Server(rate_per_s=rate) if rate is not None and rate <= 0:
-            raise InputError(f"a rate of {rate:g}/s asks nothing", expected="more than 0")
-        case Server(latency_bound_ms=bound) if bound is not None and bound <= 0:
+        case Server(rate_per_s=rate) if rate is not None and not 0 < rate < math.inf:
+            raise InputError(
+                f"a rate of {rate:g}/s asks nothing", expected="more than 0", fix="--rate 100"
+            )
+        case Server(latency_bound_ms=bound) if bound is not None and not 0 < bound < math.inf:
             raise InputError(f"no run keeps a bound of {bound:g} ms", expected="more than 0 ms")
         case Server(sessions=sessions) if sessions < 1:
             raise InputError(f"{sessions} sessions answer nothing", expected="one or more")

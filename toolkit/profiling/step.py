@@ -32,6 +32,7 @@ from toolkit.profiling.scenarios import (
     Scenario,
     SingleStream,
     check,
+    reported,
 )
 from toolkit.profiling.specification import open_model
 from toolkit.profiling.statistics import PERCENTILES, summarize
@@ -77,7 +78,7 @@ def profile(
         options: Provider, threads and the like; the CPU when not given.
         variant: The package's variant; the preferred one when not given.
         scenario: How the runs follow each other; one after another when not given.
-        runs: Timed runs, queries or passes; None for as many as the percentiles need.
+        runs: Timed runs, queries or passes; None for as many as fit into the budget.
         warmup: Runs made and discarded before them, after the first run; None for as many as it
             takes until they are steady.
         warmup_limit_s: The longest that waiting for steady runs may take.
@@ -111,7 +112,7 @@ def profile(
         warmup_limit_s=warmup_limit_s,
         budget_s=budget_s,
         sustained_s=sustained_s,
-        percentiles=tuple(sorted({50.0, *map(float, percentiles)})),
+        percentiles=reported(played, percentiles),
         must_carry=must_carry,
     )
     check(played, effort)
@@ -191,6 +192,7 @@ def profile(
         conditions=measured.conditions,
         curve=curve(measured.started_ns, measured.times_ns, percentiles=effort.percentiles),
         rate_per_s=measured.rate_per_s,
+        served_per_s=measured.served_per_s,
         busy_share=measured.busy_share,
         trials=tuple(measured.trials),
         passes=measured.throughput,
