@@ -127,6 +127,8 @@ class ProfileReport:
         passes: What one pass of the offline scenario holds; None for other scenarios.
         session_creation: In fresh processes.
         first_run: In the same processes; None when the model failed at once.
+        process_medians_ms: p50 in each fresh process: of all timed runs in the first, of runs for
+            a second in the others.
         peak_rss_mb: Of the measuring process, in 10^6 bytes; None where it cannot be read.
         provider: The execution provider that ran.
         placement: Graph nodes by ONNX Runtime's provider name.
@@ -146,6 +148,7 @@ class ProfileReport:
     settings: Settings
     environment: Environment
     failure: str = ""
+    process_medians_ms: Sequence[float] = ()
     warmup: WarmUp | None = None
     findings: Sequence[str] = ()
     conditions: Conditions = field(default_factory=Conditions)
@@ -193,6 +196,8 @@ class ProfileReport:
             "warmup": None if self.warmup is None else to_builtins(self.warmup),
             "latency_ms": {} if latency is None else _latency(latency),
             "interval_95": {} if latency is None else _by_name(latency.intervals_ms),
+            "interval_is_of": "this process and period",
+            "p50_by_process": list(self.process_medians_ms),
             "interval_needs_samples": {} if latency is None else _by_name(latency.runs_needed),
             "independent_samples": {} if latency is None else _by_name(latency.independent_runs),
             "upper_bound_99": {} if latency is None else _by_name(latency.upper_bounds_ms),

@@ -20,6 +20,8 @@ BOUNDED = 99.0
 """The percentile that a latency bound is about."""
 
 OFFLINE_BATCH = 16
+SHARE_S = 1.0
+"""What each of the other fresh processes is timed for."""
 
 
 class SingleStream(
@@ -108,6 +110,22 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     def needed(self) -> int:
         """Independent runs that the highest percentile's interval takes."""
         return max(runs_for_interval(percentile) for percentile in self.percentiles)
+
+
+def share(scenario: Scenario, effort: Effort) -> Effort | None:
+    """What the other fresh processes time, to tell how far processes are apart; None for nothing.
+
+    A queue and passes over data would take as long again.
+    """
+    if not isinstance(scenario, (SingleStream, MultiStream)):
+        return None
+    return Effort(
+        runs=effort.runs,
+        warmup=effort.warmup,
+        warmup_limit_s=min(SHARE_S, effort.warmup_limit_s),
+        budget_s=min(SHARE_S, effort.limit_s),
+        percentiles=(MEDIAN,),
+    )
 
 
 def scenario_of(document: Mapping[str, Any]) -> Scenario:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from toolkit import __version__
 from toolkit.errors import InputError, ToolkitWarning
@@ -33,6 +34,7 @@ from toolkit.profiling.scenarios import (
     SingleStream,
     check,
     reported,
+    share,
 )
 from toolkit.profiling.specification import open_model
 from toolkit.profiling.statistics import PERCENTILES, summarize
@@ -146,7 +148,7 @@ def profile(
     answers = [measured]
     for position in range(1, processes if measured.first_run_ms is not None else 1):
         progress(f"session creation and first run, fresh process {position + 1} of {processes}")
-        start_only = msgspec.structs.replace(request, effort=None)
+        start_only = msgspec.structs.replace(request, effort=share(played, effort))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
             answers.append(_measured(start_only, doing=f"starting {name}"))
@@ -161,6 +163,7 @@ def profile(
         samples_per_run=measured.samples_per_run,
         session_creation=_fresh_times([a.creation_ms for a in answers]),
         first_run=_first_runs(answers),
+        process_medians_ms=[float(np.median(a.times_ns)) / 1e6 for a in answers if a.times_ns],
         peak_rss_mb=measured.peak_rss_mb,
         provider=measured.provider,
         placement=measured.placement,

@@ -34,6 +34,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = ""
     latency_ms: dict[str, float] = {}
     interval_95: dict[str, tuple[float, float]] = {}
+    p50_by_process: list[float] = []
 
 
 def read_result(file: Path) -> Stored:
