@@ -100,5 +100,5 @@ def test_names_stay_unique_over_several_passes(tmp_path: Path) -> None:
     remove_nan_guards(model)
     for apply in (select_rows_early, fuse_attention, select_rows_early):
         apply(model)
-    names = [node.name for node in model.graph] + [*model.graph.initializers]
+    names = [node.name for node in model.graph if node.name] + [*model.graph.initializers]
     assert len(names) == len({*names})
