@@ -1,6 +1,7 @@
 """Scenarios from the command line, in fresh processes, and what cannot be asked for."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,10 @@ def test_options_of_another_scenario_are_typed_wrongly(
         {"runs": 0},
         {"warmup": -1},
         {"budget_s": 0.0},
+        {"budget_s": math.nan},
+        {"scenario": Server(rate_per_s=math.nan)},
+        {"scenario": Server(rate_per_s=math.inf)},
+        {"scenario": Server(latency_bound_ms=math.nan)},
         {"percentiles": [100.0]},
         {"processes": 0},
         {"scenario": Server()},

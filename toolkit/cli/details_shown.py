@@ -44,7 +44,7 @@ def show_resources(found: "Resources") -> None:
         return f"{number:.4g} {unit}"
 
     gpus = "; ".join(
-        f"{gpu.name}: {gpu.used_mb:.0f} MB used"
+        f"{gpu.name}: {value(gpu.used_mb, 'MB', 'used_mb')} used"
         + ("" if gpu.utilization is None else f", {100 * gpu.utilization:.0f} % busy")
         for gpu in found.gpus or ()
     )

@@ -216,10 +216,10 @@ class _Search:
         return chosen
 
     def best_split(self, splits: Sequence[Split], model: Model) -> Split | None:
-        """The split of offline work that is faster than the toolkit's own for certain, if any.
+        """The split of offline work that is faster than the untuned one for certain, if any.
 
         Args:
-            splits: The toolkit's own first.
+            splits: The untuned one first.
             model: With the session options that it will have.
         """
         usual, *others = splits
@@ -233,7 +233,10 @@ class _Search:
                 stage=stage,
                 reference=replace(model, offline=usual.document),
             )
-            best = max(found, key=lambda f: f.tried.speed)
+            agreeing = [f for f in found if f.tried.agrees]
+            if not agreeing:
+                return None
+            best = max(agreeing, key=lambda f: f.tried.speed)
             is_enough = (
                 best.tried.speed > PROMISING
                 if stage == "screening"
