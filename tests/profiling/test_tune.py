@@ -1,5 +1,6 @@
 """Tuning with measurements that are made up, and packages that are written or left alone."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,15 @@ def test_a_busy_machine_is_warned_of() -> None:
         _warn_if_busy(99.0)
     _warn_if_busy(0.0)
     _warn_if_busy(None)
+
+
+def test_a_budget_that_was_exceeded_is_warned_of(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(step=400.0)
+    monkeypatch.setattr("toolkit.profiling.tune.time.monotonic", lambda: next(ticks))
+    with pytest.warns(ToolkitWarning, match="400 s, over its budget"):
+        tuned(package, Bench())
 
 
 def test_no_gain_leaves_the_package_untouched(package: ModelPackage) -> None:

@@ -7,6 +7,7 @@ are inflated", Epidemiology 19, 2008.
 """
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from toolkit.package.write import write_tuned
 from toolkit.profiling.compare import check_budget, compare_models
 from toolkit.profiling.comparison_report import Beside
 from toolkit.profiling.offline_tuning import offline_splits
+from toolkit.profiling.sequential import OVERRUN
 from toolkit.profiling.specification import Model, open_model, with_settings
 from toolkit.profiling.tuning_report import Settings, Tried, TuneReport
 from toolkit.progress import Progress, silent
@@ -97,6 +99,7 @@ def tune(
             )
             return found.besides
 
+    began = time.monotonic()
     search = _Search(defaults, measure, budget_s, progress)
     threads = threads or default_threads()
     best = search.best(single_settings(threads))
@@ -106,6 +109,14 @@ def tune(
     session_options = (
         {} if best is None else {k: v for k, v in best.model.config.items() if asked.get(k) != v}
     )
+    seconds = time.monotonic() - began
+    if seconds > OVERRUN * budget_s:
+        warnings.warn(
+            f"tuning took {seconds:.0f} s, over its budget of {budget_s:g} s: each comparison "
+            "takes three rounds of new processes at least",
+            ToolkitWarning,
+            stacklevel=2,
+        )
     machine = machine_class()
     report = TuneReport(
         package=path.name,
