@@ -78,8 +78,10 @@ def test_a_bare_model_says_which_shape_is_missing(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("runs", ["0", "-5"])
 def test_no_runs_are_an_error(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["profile", str(GRAPH), "--shape", "sequence=2", "--runs", runs]) == 3
-    assert f"{runs} runs" in capsys.readouterr().err
+    assert main(["profile", str(GRAPH), "--shape", "sequence=2", "--runs", runs]) == 2
+    assert f"{runs} is not in the range" in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"{runs} runs"):
+        profile(GRAPH, sizes={"sequence": 2}, runs=int(runs))
 
 
 def test_a_size_that_is_no_number_is_typed_wrongly(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from toolkit.errors import CheckFailedError, InputError, ToolkitError
 from toolkit.machine import Machine
 from toolkit.profiling.conditions import Conditions
 from toolkit.profiling.curve import TimeSlice
+from toolkit.profiling.in_force import InForce
 from toolkit.profiling.loop import WarmUp
 from toolkit.profiling.queries import InputKind
 from toolkit.profiling.rate import Trial
@@ -54,9 +55,9 @@ class Settings:
         provider: The execution provider.
         provider_options: Its options.
         allow_fallback: Whether the CPU would do.
-        threads: Intra-op threads; 0 left the choice to ONNX Runtime (one a physical core).
-        spinning: Whether idle threads spin.
-        graph_level: The graph optimization level.
+        threads: Intra-op threads that were asked for; 0 for none, see `ProfileReport.session`.
+        spinning: Whether idle threads may spin.
+        graph_level: The graph optimization level that was asked for.
     """
 
     scenario: Mapping[str, Any]
@@ -90,6 +91,10 @@ class Environment:
         model: The package's or file's name.
         variant: The package's variant; empty for a bare file.
         sha256: Digest of the model file.
+        package_sha256: Digest of the package's documents, which hold its session options and the
+            digest of every file; empty for a bare file.
+        data_sha256: Digest of the data file; empty for none.
+        inputs_sha256: Digest of the file of each input that was given.
         shapes: Shape by input.
         inputs: "reference" for the package's own, "random" for seeded ones, "data" for a data
             set's, "files" for tensors that were given.
@@ -101,6 +106,9 @@ class Environment:
     model: str
     variant: str
     sha256: str
+    package_sha256: str
+    data_sha256: str
+    inputs_sha256: Mapping[str, str]
     shapes: Mapping[str, Sequence[int]]
     inputs: InputKind
     machine: Machine
@@ -131,10 +139,12 @@ class ProfileReport:
             a second in the others.
         peak_rss_mb: Of the measuring process, in 10^6 bytes; None where it cannot be read.
         provider: The execution provider that ran.
+        session: The session options that it ran with, whoever asked for them.
         placement: Graph nodes by ONNX Runtime's provider name.
         settings: What was asked for.
         environment: Where it was measured.
         failure: What ended the runs before their number; empty when all were made.
+        is_interrupted: Whether that was the user.
     """
 
     scenario: ScenarioName
@@ -144,10 +154,12 @@ class ProfileReport:
     first_run: FreshTimes | None
     peak_rss_mb: float | None
     provider: str
+    session: InForce
     placement: Mapping[str, int]
     settings: Settings
     environment: Environment
     failure: str = ""
+    is_interrupted: bool = False
     process_medians_ms: Sequence[float] = ()
     warmup: WarmUp | None = None
     findings: Sequence[str] = ()
@@ -216,7 +228,8 @@ class ProfileReport:
             "session_creation_ms": _fresh(self.session_creation),
             "first_run_ms": None if self.first_run is None else _fresh(self.first_run),
             "peak_rss_mb": self.peak_rss_mb,
-            "threads": self.settings.threads,
+            "threads": self.session.threads,
+            "session": self.session.as_json(),
             "provider": self.provider,
             "placement": dict(self.placement),
             "settings": asdict(self.settings),

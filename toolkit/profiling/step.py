@@ -13,6 +13,7 @@ import numpy as np
 
 from toolkit import __version__
 from toolkit.errors import InputError, ToolkitWarning
+from toolkit.limits import usable_cores
 from toolkit.machine import this_machine
 from toolkit.package import Split
 from toolkit.package.integrity import file_sha256
@@ -130,6 +131,7 @@ def profile(
         package="" if opened.package is None else str(opened.package),
         options={**given, "provider_options": dict(options.provider_options)},
         config=dict(opened.config),
+        tuned=list(opened.tuned),
         given=Given(
             reference=str(opened.reference or ""),
             data=data,
@@ -166,6 +168,7 @@ def profile(
         process_medians_ms=[float(np.median(a.times_ns)) / 1e6 for a in answers if a.times_ns],
         peak_rss_mb=measured.peak_rss_mb,
         provider=measured.provider,
+        session=measured.session,
         placement=measured.placement,
         settings=Settings(
             **msgspec.structs.asdict(effort),
@@ -183,6 +186,9 @@ def profile(
             model=name,
             variant=opened.variant,
             sha256=file_sha256(model),
+            package_sha256=opened.package_sha256,
+            data_sha256=file_sha256(Path(data)) if data else "",
+            inputs_sha256={key: file_sha256(Path(file)) for key, file in (inputs or {}).items()},
             shapes=measured.shapes,
             inputs=measured.inputs,
             machine=this_machine(),
@@ -191,7 +197,10 @@ def profile(
         ),
         failure=measured.failure["problem"] if measured.failure else "",
         warmup=measured.warmup,
-        findings=() if latency is None else findings(latency, measured, effort),
+        findings=(
+            *measured.session.notes(usable_cores()),
+            *(() if latency is None else findings(latency, measured, effort)),
+        ),
         conditions=measured.conditions,
         curve=curve(measured.started_ns, measured.times_ns, percentiles=effort.percentiles),
         rate_per_s=measured.rate_per_s,
