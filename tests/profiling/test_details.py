@@ -51,7 +51,14 @@ def test_tables_say_that_instrumented_time_is_not_latency(
 ) -> None:
     assert main(["profile", str(model), "--runs", "5", "--operators", "--resources", "-q"]) == 0
     shown = capsys.readouterr().out
-    for expected in ("shares, not latency", "FusedGemm", "% of roof", "CPU time", "peaks"):
+    for expected in (
+        "shares, not latency",
+        "FusedGemm",
+        "% of roof",
+        "CPU time",
+        "peaks",
+        "memory in",
+    ):
         assert expected in shown
 
 

@@ -12,7 +12,6 @@ from toolkit.progress import Progress
 
 if TYPE_CHECKING:
     from toolkit.cli.comparison import Asked
-    from toolkit.profiling import MeasuredError
 
 
 def run(
@@ -47,7 +46,8 @@ def run(
     try:
         report = profiling.profile(source, **arguments, progress=progress)
     except profiling.MeasuredError as stopped:
-        _show_stopped(stopped, more, as_json=as_json)
+        profiled.show(stopped.report, as_json=as_json)
+        more.write(stopped.report.as_json(), latency=stopped.report.latency)
         raise
     if not as_json:
         profiled.show(report, as_json=False)
@@ -98,8 +98,6 @@ def run_points(
     except profiling.MeasuredError as stopped:
         reports.append(stopped.report)
         profiled.show_points(points, reports, as_json=as_json)
-        if stopped.report.is_interrupted:
-            raise typer.Exit(130) from stopped
         raise
     profiled.show_points(points, reports, as_json=as_json)
 
@@ -127,11 +125,3 @@ def check_points(
             raise typer.BadParameter(
                 f"it is about one size, and --shape gives {len(points)}", param_hint=name
             )
-
-
-def _show_stopped(stopped: "MeasuredError", more: details.Details, *, as_json: bool) -> None:
-    report = stopped.report
-    profiled.show(report, as_json=as_json)
-    more.write(report.as_json(), latency=report.latency)
-    if report.is_interrupted:
-        raise typer.Exit(130) from stopped

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -229,8 +230,9 @@ def _near(wanted: _Wanted, file: Path, *, fix: str, first: Sequence[Path] = ()) 
     for place in places:
         if not place.exists():
             continue
-        if wanted.is_same is None or wanted.is_same(place):
-            return place
+        with suppress(InputError):  # a package without that variant is another one
+            if wanted.is_same is None or wanted.is_same(place):
+                return place
         others.append(place)
     if others:
         raise InputError(

@@ -144,7 +144,6 @@ class ProfileReport:
         settings: What was asked for.
         environment: Where it was measured.
         failure: What ended the runs before their number; empty when all were made.
-        is_interrupted: Whether that was the user.
     """
 
     scenario: ScenarioName
@@ -159,7 +158,6 @@ class ProfileReport:
     settings: Settings
     environment: Environment
     failure: str = ""
-    is_interrupted: bool = False
     process_medians_ms: Sequence[float] = ()
     warmup: WarmUp | None = None
     findings: Sequence[str] = ()
