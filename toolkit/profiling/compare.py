@@ -16,7 +16,7 @@ from toolkit.npz import read_npz
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.comparison_report import Beside, ComparisonReport, agreement, sentence
 from toolkit.profiling.processes import Contender, Rounds, usable_cores
-from toolkit.profiling.sequential import LEAST_ROUNDS, RatioInterval, judge
+from toolkit.profiling.sequential import LEAST_ROUNDS, RatioInterval, judge, overrun
 from toolkit.profiling.specification import (
     Model,
     Peer,
@@ -154,7 +154,10 @@ def compare_models(
             name: {**facts, **_digests(one)}
             for name, facts, one in zip(names, measured.facts, told, strict=True)
         },
-        notes=_notes(subject, names[1:], others),
+        notes=[
+            *_notes(subject, names[1:], others),
+            *overrun(measured.seconds, budget_s, measured.rounds),
+        ],
         settings={
             "budget_s": budget_s,
             "factor": factor,
