@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.by_hand import classifier
-from benchmarks.pairs import Ratio, paired
+from benchmarks.pairs import Ratio, paired, paired_anew
 from toolkit import load
 from toolkit.package import ModelPackage, Variant
 from toolkit.runtime import SessionOptions
 
 BY_HAND = Path(__file__).with_name("by_hand.py")
+ROUNDS = 10
 TEXT = "a gorgeous, witty film"
 TEXTS = (
     TEXT,
@@ -60,26 +61,28 @@ def python_call(
     package: ModelPackage, variant: Variant, settings: Settings, *, threads: int
 ) -> Ratio:
     """`load(...)(text)` against the function by hand, in one process, without spinning threads."""
-    model = load(
-        package.path,
-        variant=variant.name,
-        options=SessionOptions(threads=threads, spinning=False),
-    )
     path, tokens, limit, activation, labels = _by_hand_arguments(package, variant)
-    by_hand = classifier(
-        path,
-        tokens,
-        max_length=int(limit),
-        activation=activation,
-        labels=labels.split(","),
-        threads=threads,
-        spinning=False,
-    )
-    for text in TEXTS:
-        result = model(text)
-        label, score = by_hand(text)
-        _check_same([result["label"], f"{result['score']:.4f}"], [label, f"{score:.4f}"])
-    return paired(_over_texts(by_hand), _over_texts(model), pairs=settings.calls, warmup=50)
+
+    def open_both() -> tuple[Callable[[], None], Callable[[], None]]:
+        options = SessionOptions(threads=threads, spinning=False)
+        model = load(package.path, variant=variant.name, options=options)
+        by_hand = classifier(
+            path,
+            tokens,
+            max_length=int(limit),
+            activation=activation,
+            labels=labels.split(","),
+            threads=threads,
+            spinning=False,
+        )
+        for text in TEXTS:
+            result = model(text)
+            label, score = by_hand(text)
+            _check_same([result["label"], f"{result['score']:.4f}"], [label, f"{score:.4f}"])
+        return _over_texts(by_hand), _over_texts(model)
+
+    pairs = settings.calls // ROUNDS
+    return paired_anew(open_both, rounds=ROUNDS, pairs=pairs, warmup=20)
 
 
 def _over_texts(call: Callable[[str], object]) -> Callable[[], None]:

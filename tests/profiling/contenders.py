@@ -1,6 +1,7 @@
 """Contenders for tests; the processes of a comparison import them by name."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +25,12 @@ def counting(*, to: int) -> Made:
     return Made(run=lambda: sum(range(to)), facts={"to": to})
 
 
-def failing(*, on: int) -> Made:
+def failing(*, on: int, sleep_s: float = 0.0) -> Made:
     """Works until one run."""
     calls = iter(range(1, 10**9))
 
     def run() -> None:
+        time.sleep(sleep_s)
         if next(calls) == on:
             raise InputError("it broke", expected="luck", fix="try again")
 

@@ -51,7 +51,14 @@ def test_tables_say_that_instrumented_time_is_not_latency(
 ) -> None:
     assert main(["profile", str(model), "--runs", "5", "--operators", "--resources", "-q"]) == 0
     shown = capsys.readouterr().out
-    for expected in ("shares, not latency", "FusedGemm", "% of roof", "CPU time", "peaks"):
+    for expected in (
+        "shares, not latency",
+        "FusedGemm",
+        "% of roof",
+        "CPU time",
+        "peaks",
+        "memory in",
+    ):
         assert expected in shown
 
 
@@ -77,11 +84,20 @@ def test_report_and_trace_of_a_package_are_written_whole(
     ]
 
 
+@pytest.mark.parametrize("option, name", [("--report", "r.txt"), ("--chrome-trace", "t.html")])
+def test_a_file_of_another_ending_is_typed_wrongly(
+    model: Path, option: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", str(model), option, name]) == 2
+    assert name in capsys.readouterr().err
+    assert not Path(name).exists()
+
+
 @pytest.mark.parametrize("option", ["--report", "--chrome-trace"])
 def test_a_file_is_replaced_only_with_force(
     model: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "old"
+    file = tmp_path / ("old.html" if option == "--report" else "old.json")
     file.write_text("mine")
     arguments = ["profile", str(model), "--runs", "5", "-q", option, str(file)]
     assert main(arguments) == 3
@@ -106,7 +122,9 @@ def test_several_sizes_take_none_of_it(
     model: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["profile", str(model), "--shape", "batch=1,2", option]) == 2
-    assert "--shape" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert option.partition("=")[0] in told
+    assert "--shape gives 2" in told
 
 
 def test_the_instrumented_run_is_fed_the_files_that_were_given(

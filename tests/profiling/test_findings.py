@@ -9,6 +9,7 @@ from toolkit.profiling.child import Answer
 from toolkit.profiling.conditions import Conditions, Watch
 from toolkit.profiling.curve import curve
 from toolkit.profiling.findings import findings
+from toolkit.profiling.in_force import InForce
 from toolkit.profiling.loop import WarmUp
 from toolkit.profiling.scenarios import Effort
 from toolkit.profiling.statistics import PERCENTILES, summarize
@@ -18,6 +19,7 @@ def said(times_ms: Any, **fields: Any) -> str:
     times = [round(ms * 1e6) for ms in times_ms]
     answer = Answer(
         provider="cpu",
+        session=InForce(threads=1),
         placement={},
         creation_ms=1.0,
         first_run_ms=1.0,

@@ -42,3 +42,5 @@ def test_a_crash_is_named_by_its_signal() -> None:
     with pytest.raises(ChildCrashedError, match=signal.SIGABRT.name) as caught:
         call_fresh(MODULE, {"act": "crash"}, doing="measuring model.onnx")
     assert "measuring model.onnx" in caught.value.problem
+    assert "by itself" in caught.value.expected
+    assert "toolkit doctor" in caught.value.fix

@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.profiling.simulated_clock import SimulatedMachine
 from toolkit.profiling.dependence import autocorrelation_time, drift
+from toolkit.profiling.loop import Recording, record
+from toolkit.profiling.scenarios import Effort
 from toolkit.profiling.statistics import LatencyReport, summarize
 
 Times = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Times]
 
 SIMULATED = 200
-RUNS = 512
+RUNS = 640
 HELD = 0.93
 ASKED = (50.0, 90.0, 99.0)
 
@@ -50,6 +53,44 @@ def correlated(rng: np.random.Generator, runs: int) -> Times:
     for i in range(1, runs):
         steps[i] += 0.8 * steps[i - 1]
     return np.exp(steps)
+
+
+def bursting(rng: np.random.Generator, runs: int, share: float) -> Times:
+    """Something else takes the machine for 20 runs on average, which last twice as long."""
+    times, start, is_slow = np.exp(rng.normal(0.0, 0.05, runs)), 0, bool(rng.random() < share)
+    while start < runs:
+        length = int(rng.geometric(1 / 20 if is_slow else share / (1 - share) / 20))
+        times[start : start + length] *= 2.0 if is_slow else 1.0
+        start, is_slow = start + length, not is_slow
+    return times
+
+
+def measured(share: float, seed: int) -> LatencyReport:
+    """What `record` makes of them in its own time: 10 s of runs that take 1 ms without a burst."""
+    times = iter((bursting(np.random.default_rng(seed), 12_000, share) / 1e3).tolist())
+    machine, recording = SimulatedMachine(lambda _: next(times)), Recording()
+    record(machine.run, [{}], Effort(), recording, clock_ns=machine.clock_ns)
+    return summarize(recording.times_ns, percentiles=ASKED)
+
+
+@pytest.mark.parametrize("share, held, bounded", [(0.04, HELD, 0.98), (0.015, 0.92, 0.95)])
+def test_bursts_are_in_the_intervals_that_are_stated(
+    share: float, held: float, bounded: float
+) -> None:
+    """Of 18 bursts, and of seven, where a sample that saw two cannot know of the others."""
+    reports = [measured(share, seed) for seed in range(100)]
+    every = np.concatenate([bursting(np.random.default_rng(7), 1_000_000, share)] * 2)
+    for percentile in (50.0, 90.0):
+        expected = float(np.percentile(every, percentile))
+        stated = [r.intervals_ms[percentile] for r in reports if percentile in r.intervals_ms]
+        assert len(stated) >= 90, percentile
+        assert np.mean([low <= expected <= high for low, high in stated]) >= held, percentile
+        bounds = [r.upper_bounds_ms[percentile] for r in reports if percentile in r.upper_bounds_ms]
+        assert np.mean([expected <= bound for bound in bounds]) >= bounded, percentile
+    # Few bursts carry no p99.
+    assert np.mean([99.0 in report.intervals_ms for report in reports]) < (
+        0.3 if share < 0.02 else 1
+    )
 
 
 def simulated(draw: Draw, seed: int, runs: int = RUNS) -> list[LatencyReport]:

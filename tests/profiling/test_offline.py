@@ -11,7 +11,8 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage
 from toolkit.profiling import profile
-from toolkit.profiling.scenarios import Effort, Offline
+from toolkit.profiling.queries import Given, prepare
+from toolkit.profiling.scenarios import Effort, MultiStream, Offline, SingleStream
 from toolkit.profiling.throughput import (
     item_batches,
     measure_passes,
@@ -20,7 +21,7 @@ from toolkit.profiling.throughput import (
     token_counts,
 )
 from toolkit.tasks import Task, open_task
-from toolkit.tensors import Feeds
+from toolkit.tensors import Feeds, TensorSpec
 
 
 @pytest.fixture
@@ -144,6 +145,14 @@ def test_random_samples_where_no_data_is_given() -> None:
     assert report.passes.includes == ()
     assert report.environment.shapes == {"input_ids": [4, 3]}
     assert report.throughput_interval is None  # two passes carry none
+
+
+def test_samples_of_a_batch_without_other_axes_are_counted() -> None:
+    spec = TensorSpec(name="x", dtype="float32", shape=("batch",))
+    for scenario, samples in ((Offline(batch=16), 16), (MultiStream(streams=4), 4)):
+        assert prepare([spec], None, Given(), scenario).samples == samples
+    signal = prepare([spec], None, Given(sizes={"batch": 16}), SingleStream())
+    assert signal.samples == 1  # 16 values of one signal, for all that is known
 
 
 def test_an_empty_data_set_is_an_error(

@@ -182,6 +182,23 @@ def test_an_old_gpu_counts_no_energy() -> None:
     assert watch.found[0].joules is None
 
 
+def test_one_query_that_a_gpu_does_not_answer_costs_that_figure_alone() -> None:
+    class Partial(FakeNvml):
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            if name in {"nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo"}:
+                return self._refuse
+            return super().__getattr__(name)
+
+        def _refuse(self, device: int) -> None:
+            raise self.NVMLError("Not Supported")
+
+    with GpuWatch(Partial) as watch:
+        pass
+    (gpu,) = watch.found
+    assert (gpu.name, gpu.process_mb, gpu.joules) == ("Test GPU", 500.0, 2.0)
+    assert (gpu.utilization, gpu.used_mb) == (None, None)
+
+
 def missing() -> Any:
     raise ImportError("No module named 'pynvml'")
 

@@ -1,6 +1,7 @@
 """Scenarios from the command line, in fresh processes, and what cannot be asked for."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,24 @@ def test_a_rate_that_cannot_be_sustained_is_reported_and_exits_5(
 
 
 def test_a_bound_that_is_missed_is_an_error_that_holds_the_report() -> None:
-    server = Server(rate_per_s=1000, latency_bound_ms=1e-6)
-    with pytest.raises(RateMissedError, match="p99") as caught:
-        profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=200, processes=1)
-    assert caught.value.report.rate_per_s == 1000
+    server = Server(rate_per_s=2000, latency_bound_ms=1e-6)
+    with pytest.raises(RateMissedError, match="queries a second") as caught:
+        profile(
+            GRAPH,
+            scenario=server,
+            sizes={"sequence": 3},
+            runs=400,
+            percentiles=[50.0],  # a bound is about p99 whatever is reported
+            processes=1,
+        )
+    assert caught.value.report.rate_per_s == 2000
+
+
+def test_a_bound_that_the_queries_cannot_tell_of_is_not_passed_over() -> None:
+    server = Server(rate_per_s=500, latency_bound_ms=1e3)
+    with pytest.raises(TooFewRunsError, match="bound") as caught:
+        profile(GRAPH, scenario=server, sizes={"sequence": 3}, runs=100, processes=1)
+    assert caught.value.fix.startswith("--runs ")
 
 
 def test_a_found_rate_that_does_not_hold_afterwards_is_no_success(
@@ -204,6 +219,10 @@ def test_options_of_another_scenario_are_typed_wrongly(
         {"runs": 0},
         {"warmup": -1},
         {"budget_s": 0.0},
+        {"budget_s": math.nan},
+        {"scenario": Server(rate_per_s=math.nan)},
+        {"scenario": Server(rate_per_s=math.inf)},
+        {"scenario": Server(latency_bound_ms=math.nan)},
         {"percentiles": [100.0]},
         {"processes": 0},
         {"scenario": Server()},

@@ -11,6 +11,7 @@ from toolkit.profiling.sequential import (
     RatioInterval,
     judge,
     log_interval,
+    overrun,
     t_cdf,
     t_quantile,
 )
@@ -84,6 +85,9 @@ def test_equal_contenders_on_a_quiet_machine_end_early_too() -> None:
 def test_a_budget_that_is_too_short_still_measures_enough_rounds() -> None:
     found = compared(NoisyMachine(seed=1), budget_s=1.0)
     assert len(found.rounds) == LEAST_ROUNDS
+    [note] = overrun(found.seconds, 1.0, len(found.rounds))
+    assert "15 s, over the budget of 1 s" in note
+    assert overrun(61.0, 60.0, 12) == []
 
 
 def test_a_factor_of_interest_replaces_the_question_of_faster_or_slower() -> None:

@@ -1,6 +1,7 @@
 """Profiles of real sessions in fresh processes, and what a failing model leaves."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ def test_session_creation_and_first_run_come_from_three_processes(report: Profil
 def test_only_what_the_runs_support_is_reported(report: ProfileReport) -> None:
     document = report.as_json()
     assert document["samples"] == 40
-    assert {"p50", "p90", "p95"} <= document["latency_ms"].keys()
-    assert "p99" not in document["latency_ms"]
+    assert "p50" in document["latency_ms"]
+    assert not {"p95", "p99"} & document["latency_ms"].keys()
     assert "p95" not in document["interval_95"]
     assert document["interval_needs_samples"]["p95"] >= 72  # more where runs depend on each other
     assert document["interval_needs_samples"]["p99"] >= 368
-    assert document["interval_95"]["p50"][0] <= document["latency_ms"]["p50"]
-    assert document["latency_ms"]["p50"] <= document["interval_95"]["p50"][1]
+    # Forty runs that a busy machine disturbs together may not even carry that of the median.
+    low, high = document["interval_95"].get("p50", (0.0, math.inf))
+    assert low <= document["latency_ms"]["p50"] <= high
 
 
 def test_throughput_counts_the_samples_of_a_batch(report: ProfileReport) -> None:
@@ -78,8 +80,10 @@ def test_a_bare_model_says_which_shape_is_missing(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("runs", ["0", "-5"])
 def test_no_runs_are_an_error(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["profile", str(GRAPH), "--shape", "sequence=2", "--runs", runs]) == 3
-    assert f"{runs} runs" in capsys.readouterr().err
+    assert main(["profile", str(GRAPH), "--shape", "sequence=2", "--runs", runs]) == 2
+    assert f"{runs} is not in the range" in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"{runs} runs"):
+        profile(GRAPH, sizes={"sequence": 2}, runs=int(runs))
 
 
 def test_a_size_that_is_no_number_is_typed_wrongly(capsys: pytest.CaptureFixture[str]) -> None:

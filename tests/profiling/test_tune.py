@@ -1,5 +1,6 @@
 """Tuning with measurements that are made up, and packages that are written or left alone."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,12 @@ from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit import load
 from toolkit.cli.main import main
 from toolkit.errors import InputError, ToolkitWarning
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, Split
 from toolkit.package import tuned as tuned_options
 from toolkit.profiling import profile
 from toolkit.profiling.comparison_report import Agreement, Beside
 from toolkit.profiling.offline_tuning import offline_splits
-from toolkit.profiling.scenarios import Offline
+from toolkit.profiling.scenarios import OFFLINE_BATCH, Offline
 from toolkit.profiling.sequential import RatioInterval
 from toolkit.profiling.specification import Model
 from toolkit.profiling.tune import _warn_if_busy, single_settings, tune
@@ -113,6 +114,15 @@ def test_a_busy_machine_is_warned_of() -> None:
         _warn_if_busy(99.0)
     _warn_if_busy(0.0)
     _warn_if_busy(None)
+
+
+def test_a_budget_that_was_exceeded_is_warned_of(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(step=400.0)
+    monkeypatch.setattr("toolkit.profiling.tune.time.monotonic", lambda: next(ticks))
+    with pytest.warns(ToolkitWarning, match="400 s, over its budget"):
+        tuned(package, Bench())
 
 
 def test_no_gain_leaves_the_package_untouched(package: ModelPackage) -> None:
@@ -295,6 +305,20 @@ def test_what_is_tried_depends_on_the_threads() -> None:
     assert offline_splits(2, [fixed]) == []
     assert {s.sessions for s in offline_splits(2, [free])} == {1, 2}
     assert {s.sessions for s in offline_splits(1, [free])} == {1}
+    # Others are measured beside what the offline scenario does where nothing is tuned.
+    untuned = Split(batch=OFFLINE_BATCH, sessions=2, threads=1)
+    assert offline_splits(2, [free])[0] == offline_splits(2, [free], alone=2)[0] == untuned
+
+
+def test_a_split_that_answers_otherwise_is_no_gain(package: ModelPackage) -> None:
+    class Odd(Bench):
+        def _beside(self, other: Model) -> Beside:
+            self.agrees = other.offline is None
+            return super()._beside(other)
+
+    report = tuned(package, Odd(split=1.5, spinning_off=1.3))
+    assert report.chosen == {"spinning": "off"}
+    assert report.batch is None
 
 
 def test_a_bare_model_cannot_be_tuned() -> None:

@@ -1,22 +1,21 @@
 """What `toolkit profile` does beside profiling: --compare, --tune, --baseline and --replay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit.cli import comparison_shown as shown
 from toolkit.cli import output
-from toolkit.cli.scenario import seconds
+from toolkit.cli.scenario import positive, some_seconds
 
 if TYPE_CHECKING:
     from toolkit.cli.details import Details
     from toolkit.profiling.baseline import BesideBaseline
-    from toolkit.profiling.comparison_report import ComparisonReport
     from toolkit.profiling.stored import Stored
-    from toolkit.profiling.tuning_report import TuneReport
     from toolkit.runtime import SessionOptions
 
 CompareOption = Annotated[
@@ -40,7 +39,7 @@ BudgetOption = Annotated[
     float | None,
     typer.Option(
         "--budget",
-        parser=seconds,
+        parser=some_seconds,
         metavar="DURATION",
         help="The longest that it may take, such as 30s or 2m.",
         show_default="10s, 60s to compare, 120s to find a rate, 180s to tune",
@@ -58,6 +57,7 @@ FailIfSlowerOption = Annotated[
     float | None,
     typer.Option(
         "--fail-if-slower",
+        parser=positive,
         help=(
             "With --compare or --baseline: exit 5 if the model takes more than this many times as "
             "long as the other, for certain; such as 1.05."
@@ -92,7 +92,7 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         help=(
-            "Search threads, spinning, graph level, arena, batch and sessions, and write the "
+            "Search threads, spinning, graph level, arena, batch and sessions, and write "
             "what is faster for certain into the variant, for machines of this class."
         ),
     ),
@@ -173,6 +173,7 @@ class Asked:
         """
         from toolkit.profiling import compare as comparing
         from toolkit.profiling import tune as tuning
+        from toolkit.profiling.specification import SettingError
 
         shared: dict[str, Any] = {
             "component": component,
@@ -184,7 +185,7 @@ class Asked:
         }
         if self.tune:
             budget_s = tuning.BUDGET_S if self.budget is None else self.budget
-            _show_tuning(tuning.tune(source, budget_s=budget_s, **shared), as_json=as_json)
+            shown.show_tuning(tuning.tune(source, budget_s=budget_s, **shared), as_json=as_json)
             return
         against: Sequence[str] = self.compare or ()
         asked: dict[str, Any] = {
@@ -196,28 +197,76 @@ class Asked:
             from toolkit.profiling.replay import replayed_comparison
 
             against, asked = replayed_comparison(self._stored, self.replay, source)
-        report = comparing.compare(source, against, **{**shared, **asked})
-        _show_comparison(report, as_json=as_json)
-        more.write(report.as_json())
+        try:
+            report = comparing.compare(source, against, **{**shared, **asked})
+        except SettingError as error:
+            raise typer.BadParameter(
+                f"{error.problem} (expected: {error.expected or error.fix})", param_hint="--compare"
+            ) from error
+        except comparing.ComparisonFailedError as stopped:
+            shown.show_so_far(stopped, as_json=as_json)
+            raise
+        parts = self.replay_part(report.as_json())
+        shown.show_comparison(report, parts, as_json=as_json)
+        more.write({**report.as_json(), **parts})
         if self.fail_if_slower is not None:
             report.check(self.fail_if_slower)
 
-    def replayed(self, call: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    def replayed(self, call: Any, arguments: dict[str, Any], source: Path) -> dict[str, Any]:
         """Arguments of the profile: as typed, or those of the result to repeat."""
-        if self._stored is None:
+        if self._stored is None or self.replay is None:
             return arguments
-        from toolkit.profiling.replay import replayed
+        from toolkit.package import is_bare
+        from toolkit.profiling.replay import located, replayed
 
-        return {**arguments, **replayed(self._stored, call)}
+        again = {**arguments, **replayed(self._stored, call), **located(self._stored, self.replay)}
+        return {**again, "variant": None} if is_bare(source) else again
+
+    def repeated(self, more: "Details") -> "Details":
+        """Operators and resources too, where the result to repeat holds them."""
+        if self._stored is None:
+            return more
+        return replace(
+            more,
+            operators=more.operators or self._stored.operators is not None,
+            resources=more.resources or self._stored.resources is not None,
+        )
+
+    def replay_part(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The part `replay` of the document: what is otherwise than then."""
+        if self._stored is None:
+            return {}
+        from toolkit.profiling.replay import differences
+
+        notes = differences(self._stored, document)
+        return {"replay": {"date": self._stored.environment.date, "notes": notes}}
+
+    def read_baseline(self) -> None:
+        """Refuse a baseline that cannot be read before anything is measured.
+
+        Raises:
+            InputError: It is missing, or no result.
+        """
+        from toolkit.profiling.baseline import check_comparable
+
+        if self._stored_baseline is not None:
+            check_comparable(self._stored_baseline)
+
+    @cached_property
+    def _stored_baseline(self) -> "Stored | None":
+        if self.baseline is None:
+            return None
+        from toolkit.profiling.stored import read_result
+
+        return read_result(self.baseline)
 
     def beside(self, document: Mapping[str, Any]) -> "BesideBaseline | None":
         """The profile beside the baseline, if one was named."""
-        if self.baseline is None:
+        if self._stored_baseline is None:
             return None
         from toolkit.profiling.baseline import beside_baseline
-        from toolkit.profiling.stored import read_result
 
-        return beside_baseline(document, read_result(self.baseline))
+        return beside_baseline(document, self._stored_baseline)
 
     def judge(self, found: "BesideBaseline | None", *, as_json: bool) -> None:
         """Print the verdict, which --json has printed already, and fail if it is too slow."""
@@ -227,50 +276,3 @@ class Asked:
             output.show_text(f"{'baseline':>12}  {found.sentence}")
         if self.fail_if_slower is not None:
             found.check(self.fail_if_slower)
-
-
-def _show_comparison(report: "ComparisonReport", *, as_json: bool) -> None:
-    if as_json:
-        output.show_json(report.as_json())
-        return
-    rows = [[report.subject, f"{report.latency_ms:.3f}", "", ""]]
-    for beside in report.besides:
-        low, high = beside.interval.low, beside.interval.high
-        ratio = f"{beside.interval.ratio:.3f} ({low:.3f} to {high:.3f})"
-        rows.append([beside.name, f"{beside.latency_ms:.3f}", ratio, beside.word])
-    heads = ["", "median, ms", f"{report.subject} over it (95 % interval)", "it is"]
-    output.show_table(f"{report.subject}, comparison", heads, rows)
-    for beside in report.besides:
-        output.show_text(beside.sentence)
-    shapes = ", ".join(f"{name} {list(shape)}" for name, shape in report.shapes.items())
-    load = "" if report.load_average is None else f", load {report.load_average:.1f} before"
-    for name, text in (
-        ("measured", f"{report.pairs} pairs in {report.rounds} rounds of new processes, "),
-        ("inputs", f"{shapes} ({report.inputs}, seed {report.settings['seed']})"),
-        ("machine", report.machine.as_line() + load),
-        ("model", f"sha256 {report.sha256[:16]}, {report.date}"),
-    ):
-        told = f"{text}{report.seconds:.0f} s" if name == "measured" else text
-        output.show_text(f"{name:>12}  {told}")
-
-
-def _show_tuning(report: "TuneReport", *, as_json: bool) -> None:
-    if as_json:
-        output.show_json(report.as_json())
-        return
-    rows = [
-        [
-            tried.stage,
-            ", ".join(f"{key}={value}" for key, value in tried.settings.items()),
-            f"{tried.speed:.3f} ({tried.interval_95[0]:.3f} to {tried.interval_95[1]:.3f})",
-        ]
-        for tried in report.tried
-    ]
-    heads = ["", "settings", "defaults over it (95 % interval)"]
-    output.show_table(f"{report.package} {report.variant}, tuning", heads, rows)
-    output.show_text(report.sentence)
-    if report.batch is not None:
-        output.show_text(
-            f"most throughput: batches of {report.batch}, sessions: {report.sessions}, threads of "
-            f"each: {report.session_threads}; infer, Model.batch and --scenario offline take them"
-        )

@@ -1,7 +1,7 @@
 """`toolkit profile`: operators, resources, report and trace, beside the latency."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,19 +57,21 @@ class Details:
     trace: Path | None
     force: bool
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether any of it was asked for."""
-        return bool(self.operators or self.resources or self.report or self.trace)
-
     def check(self) -> None:
         """Refuse what cannot be written before anything is measured.
 
         Raises:
+            typer.BadParameter: A name has not the ending of what is written.
             InputError: A file is there, or its folder is not.
         """
         from toolkit.profiling.writing import check_writable
 
+        endings = (("--report", self.report, ".html"), ("--chrome-trace", self.trace, ".json"))
+        for name, file, ending in endings:
+            if file is not None and file.suffix.lower() != ending:
+                raise typer.BadParameter(
+                    f"{file} does not end in {ending}, which it is", param_hint=name
+                )
         for file in (self.report, self.trace):
             if file is not None:
                 check_writable(file, force=self.force)
@@ -78,6 +80,7 @@ class Details:
         self,
         source: Path,
         arguments: Mapping[str, Any],
+        report: "ProfileReport",
         *,
         progress: Progress,
     ) -> "Found":
@@ -86,6 +89,7 @@ class Details:
         Args:
             source: A model package, or an `.onnx` file.
             arguments: Those of `profiling.profile`.
+            report: What it found: a run here is one of the same size, on as many threads.
             progress: Called with a line for each process.
 
         Raises:
@@ -96,27 +100,32 @@ class Details:
         needs_recording = self.operators or self.report or self.trace
         needs_weighing = self.resources or self.report
         if needs_recording or needs_weighing:
+            from toolkit.profiling.scenarios import scenario_of
             from toolkit.profiling.specification import open_model
 
             given = _given(arguments)
+            options = arguments["options"]
+            if report.scenario == "offline":  # whose sessions share the cores
+                options = replace(options, threads=report.session.threads)
             model = open_model(
                 source,
                 component=arguments["component"],
                 variant=arguments["variant"],
-                options=arguments["options"],
+                options=options,
             )
+            scenario = scenario_of(report.settings.scenario)
         if needs_recording:
             from toolkit.profiling.recorded import record_run
 
             progress("an instrumented run, in a fresh process")
             peaks = self.operators or self.report is not None
-            recorded = record_run(model, given=given, peaks=peaks)
+            recorded = record_run(model, given=given, scenario=scenario, peaks=peaks)
         if needs_weighing:
             from toolkit.profiling.recorded import target
             from toolkit.profiling.resources import RUNS, WARMUP, measure_resources
 
             progress("memory and CPU time, in a fresh process")
-            asked = target(model, given, runs=RUNS, warmup=WARMUP)
+            asked = target(model, given, scenario, runs=RUNS, warmup=WARMUP)
             weighed = measure_resources(asked, name=model.name)
         return Found(
             recorded=recorded,

@@ -44,7 +44,7 @@ def show_resources(found: "Resources") -> None:
         return f"{number:.4g} {unit}"
 
     gpus = "; ".join(
-        f"{gpu.name}: {gpu.used_mb:.0f} MB used"
+        f"{gpu.name}: {value(gpu.used_mb, 'MB', 'used_mb')} used"
         + ("" if gpu.utilization is None else f", {100 * gpu.utilization:.0f} % busy")
         for gpu in found.gpus or ()
     )
@@ -61,11 +61,15 @@ def show_resources(found: "Resources") -> None:
 
 
 def _show_nodes(times: "OperatorTimes", roof: "Roofline | None") -> None:
+    from toolkit.profiling.sections import size_text
+
     nodes = times.nodes[:SHOWN]
     under: list[NodeRoof | None] = [None] * len(nodes) if roof is None else [*roof.nodes[:SHOWN]]
     rows = []
     for node, found in zip(nodes, under, strict=True):
-        row = [node.name, node.op, f"{100 * node.share:.1f} %", f"{node.ms:.3f}"]
+        moved = (node.activation_bytes, node.output_bytes)
+        memory = " / ".join(size_text(count) or "?" for count in moved)
+        row = [node.name, node.op, f"{100 * node.share:.1f} %", f"{node.ms:.3f}", memory]
         if found is not None:
             row += [
                 output.number(found.intensity, ".3g"),
@@ -74,7 +78,7 @@ def _show_nodes(times: "OperatorTimes", roof: "Roofline | None") -> None:
                 found.bound or found.work.why_not,
             ]
         rows.append(row)
-    heads = ["", "operator", "share", "ms"]
+    heads = ["", "operator", "share", "ms", "memory in / out"]
     if roof is not None:
         heads += ["op/byte", "10^9 op/s", "% of roof", "bound"]
     output.show_table(f"the slowest {len(rows)} of {len(times.nodes)} nodes", heads, rows)

@@ -1,11 +1,13 @@
 """`toolkit inspect`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolkit.cli import output
 from toolkit.cli.options import ComponentOption, JsonOption, SourceArgument, VariantOption
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from toolkit.inspection import Inspection, PackageView
 
 
@@ -88,6 +90,31 @@ def _show_variants(package: "PackageView", *, title: str) -> None:
             for variant in package.variants
         ],
     )
+    for variant in package.variants:
+        for name, text in _options(variant):
+            output.show_text(f"{name:>12}  {variant['name']}: {text}")
+
+
+def _options(variant: "Mapping[str, Any]") -> "Iterator[tuple[str, str]]":
+    """Session options of a variant, and what of them was tuned."""
+    from toolkit.runtime.entries import entries_text
+
+    if variant["session_options"]:
+        yield "session", entries_text(variant["session_options"])
+    tuned = variant["tuned"]
+    if tuned:
+        machine = tuned["machine"]
+        where = "this class of machine" if tuned["is_here"] else "another class of machine"
+        chosen = [entries_text(tuned["session_options"]) or "no session option"]
+        if "batch" in tuned:
+            chosen.append(
+                f"batches of {tuned['batch']}, sessions: {tuned['sessions']}, threads of each: "
+                f"{tuned['session_threads']}"
+            )
+        yield (
+            "tuned",
+            f"{'; '.join(chosen)}, for {where} ({machine['cpu']}, {machine['cores']} cores)",
+        )
 
 
 def _parity(parity: "dict[str, object]") -> str:

@@ -81,7 +81,6 @@ ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace what is there, and say what was replaced.")
 ]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="More detail on stderr.")]
 DataOption = Annotated[
     Path,
     typer.Option("--data", help="Labeled data: .csv, .jsonl (also .gz) or .npz."),

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from toolkit.cli import comparison, details, output, profiled
+from toolkit.cli import comparison, details, output, plain
 from toolkit.cli import scenario as playing
 from toolkit.cli.options import (
     AllowFallbackOption,
@@ -45,7 +45,7 @@ def profile(
     batch_tokens: playing.TokensOption = None,
     runs: playing.RunsOption = None,
     warmup: playing.WarmupOption = None,
-    sustained: playing.SustainedOption = 0.0,
+    sustained: playing.SustainedOption = None,
     percentile: playing.PercentileOption = None,
     data: playing.ProfileDataOption = None,
     text_column: TextColumnOption = "",
@@ -69,7 +69,6 @@ def profile(
     quiet: QuietOption = False,
 ) -> None:
     """Measure session creation, first run and steady state in fresh processes."""
-    from toolkit import profiling
     from toolkit.profiling.scenarios import scenario_of
 
     asked = comparison.Asked(
@@ -108,16 +107,14 @@ def profile(
         tokens=batch_tokens,
         percentile=percentile,
     ).document()
-    if len(points) > 1 and (asked.is_comparison or baseline or more.is_asked):
-        raise typer.BadParameter("several sizes are for plain profiles", param_hint="--shape")
-    sizes = points[0]
+    plain.check_points(points, asked, more)
     if asked.is_comparison:
         asked.run(
             source,
             component=component,
             variant=variant,
             options=options,
-            sizes=sizes,
+            sizes=points[0],
             seed=seed,
             as_json=json_output,
             quiet=quiet,
@@ -132,34 +129,17 @@ def profile(
         "runs": runs,
         "warmup": warmup,
         "budget_s": budget,
-        "sustained_s": sustained,
+        "sustained_s": sustained or 0.0,
         "data": str(data or ""),
         "text_column": text_column,
         "where": pairs(where, option="--where"),
         "inputs": playing.input_files(inputs),
-        "sizes": sizes,
+        "sizes": points[0],
         "seed": seed,
+        **({"percentiles": percentile, "must_carry": True} if percentile else {}),
     }
-    if percentile:
-        typed |= {"percentiles": percentile, "must_carry": True}
     progress = output.progress(quiet=quiet)
     if len(points) > 1:
-        profiled.show_points(source, typed, points, as_json=json_output, progress=progress)
+        plain.run_points(source, typed, points, as_json=json_output, progress=progress)
         return
-    arguments = asked.replayed(profiling.profile, typed)
-    try:
-        report = profiling.profile(source, **arguments, progress=progress)
-    except profiling.MeasuredError as stopped:
-        profiled.show(stopped.report, as_json=json_output)
-        more.write(stopped.report.as_json(), latency=stopped.report.latency)
-        raise
-    beside = asked.beside(report.as_json())
-    found = more.measure(source, arguments, progress=progress)
-    p50 = details.plain_p50_ms(report)
-    parts = {"baseline": beside.as_json()} if beside else {}
-    parts |= found.as_json(plain_p50_ms=p50)
-    profiled.show(report, as_json=json_output, more=parts)
-    if not json_output:
-        found.show(plain_p50_ms=p50)
-    more.write({**report.as_json(), **parts}, found, latency=report.latency)
-    asked.judge(beside, as_json=json_output)
+    plain.run(source, typed, asked=asked, more=more, as_json=json_output, progress=progress)

@@ -1,12 +1,10 @@
 """How a profile reads on a terminal."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cli import output
-from toolkit.progress import Progress
 
 if TYPE_CHECKING:
     from toolkit.profiling import LatencyReport, ProfileReport
@@ -20,7 +18,6 @@ def show(
     if as_json:
         output.show_json({**report.as_json(), **(more or {})})
         return
-    where = report.environment
     output.show_table(
         _title(report),
         ["", "ms", "95 % interval"],
@@ -32,8 +29,6 @@ def show(
         _show_curve(report)
     if report.trials:
         _show_trials(report)
-    shapes = ", ".join(f"{name} {list(shape)}" for name, shape in where.shapes.items())
-    placed = ", ".join(f"{count} nodes on {name}" for name, count in report.placement.items())
     peak = "unknown" if report.peak_rss_mb is None else f"{report.peak_rss_mb:.0f} MB"
     rate = report.throughput_per_s
     for name, text in (
@@ -43,19 +38,36 @@ def show(
         ("warm-up", _warmup(report)),
         *(("note", finding) for finding in report.findings),
         ("peak memory", f"{peak} of the measuring process"),
-        ("inputs", f"{shapes} ({_inputs(report)}, seed {report.settings.seed})"),
-        ("provider", f"{report.provider}: {placed or 'placement unknown'}"),
-        (
-            "threads",
-            str(
-                report.settings.threads or where.machine.default_threads or "ONNX Runtime's choice"
-            ),
-        ),
-        ("machine", where.machine.as_line()),
-        ("model", f"sha256 {where.sha256[:16]}, {where.date}"),
+        ("inputs", f"{_shapes(report)} ({_inputs(report)}, seed {report.settings.seed})"),
+        *_where(report),
     ):
         if text:
             output.show_text(f"{name:>12}  {text}")
+
+
+def _shapes(report: "ProfileReport") -> str:
+    shapes = report.environment.shapes
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _where(report: "ProfileReport") -> Iterator[tuple[str, str]]:
+    """What stands below every profile, and once below those of a sweep."""
+    where = report.environment
+    placed = ", ".join(
+        f"{count} {'node' if count == 1 else 'nodes'} on {name}"
+        for name, count in report.placement.items()
+    )
+    yield "provider", f"{report.provider}: {placed or 'placement unknown'}"
+    yield "session", report.session.as_line()
+    yield "machine", where.machine.as_line()
+    package = f", package {where.package_sha256[:16]}" if where.package_sha256 else ""
+    yield "model", f"sha256 {where.sha256[:16]}{package}, {where.date}"
+
+
+def show_replay(parts: Mapping[str, Any]) -> None:
+    """Print what is otherwise than in the result that was repeated."""
+    for note in parts.get("replay", {}).get("notes", ()):
+        output.show_text(f"{'replay':>12}  {note}")
 
 
 def _rows(report: "ProfileReport") -> list[list[str]]:
@@ -93,7 +105,7 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
 
 def _needs(latency: "LatencyReport", percentile: float) -> str:
     needed = latency.runs_needed[percentile]
-    return f"needs {needed} runs, {max(needed - latency.runs, 1)} more"
+    return f"its interval needs {needed} runs, {max(needed - latency.runs, 1)} more"
 
 
 def _title(report: "ProfileReport") -> str:
@@ -112,8 +124,8 @@ def _title(report: "ProfileReport") -> str:
 
 def _throughput(report: "ProfileReport", rate: float) -> str:
     interval = report.throughput_interval
-    told = f", 95 % interval {interval[0]:.1f} to {interval[1]:.1f}" if interval else ""
-    return f"{rate:.1f} samples/s{told}"
+    told = f", 95 % interval {interval[0]:,.1f} to {interval[1]:,.1f}" if interval else ""
+    return f"{rate:,.1f} samples/s{told}"
 
 
 def _inputs(report: "ProfileReport") -> str:
@@ -127,13 +139,18 @@ def _pass(report: "ProfileReport") -> str:
     if passes is None or latency is None:
         return ""
     told = [
-        f"{latency.runs} passes over {passes.samples} samples in {passes.batches} batches",
-        f"{passes.sessions} sessions of {passes.threads or 'all'} threads",
+        f"{_counted(latency.runs, 'pass', 'es')} over {_counted(passes.samples, 'sample')}",
+        _counted(passes.batches, "batch", "es"),
+        _counted(passes.sessions, "session") + f" of {_counted(passes.threads, 'thread')}",
     ]
     if passes.tokens and passes.padded_tokens:
         told.append(f"{passes.padded_tokens / passes.tokens - 1:.1%} padding")
     told.append(f"{' and '.join(passes.includes)} included" if passes.includes else "tensors alone")
     return "; ".join(told)
+
+
+def _counted(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}{'' if count == 1 else plural}"
 
 
 def _server(report: "ProfileReport") -> str:
@@ -148,7 +165,11 @@ def _warmup(report: "ProfileReport") -> str:
     warmup = report.warmup
     if warmup is None:
         return ""
-    return f"{warmup.runs} runs, {warmup.ms:.0f} ms, ended: {warmup.ended}"
+    is_offline = report.scenario == "offline"
+    counted = _counted(warmup.runs, *(("pass", "es") if is_offline else ("run",)))
+    if is_offline and report.settings.warmup is None:
+        return f"{counted}, {warmup.ms:.0f} ms"
+    return f"{counted}, {warmup.ms:.0f} ms, ended: {warmup.ended}"
 
 
 def _show_curve(report: "ProfileReport") -> None:
@@ -181,33 +202,9 @@ def _show_trials(report: "ProfileReport") -> None:
 
 
 def show_points(
-    source: Path,
-    arguments: dict[str, Any],
-    points: Sequence[Mapping[str, int]],
-    *,
-    as_json: bool,
-    progress: Progress,
-) -> None:
-    """Profile at each point of a sweep, and print all of them together."""
-    from toolkit import profiling
-
-    reports: list[ProfileReport] = []
-    try:
-        for point in points:
-            progress(", ".join(f"{name}={size}" for name, size in point.items()))
-            reports.append(
-                profiling.profile(source, **{**arguments, "sizes": point}, progress=progress)
-            )
-    except profiling.MeasuredError as stopped:
-        reports.append(stopped.report)
-        _show_points(points, reports, as_json=as_json)
-        raise
-    _show_points(points, reports, as_json=as_json)
-
-
-def _show_points(
     points: Sequence[Mapping[str, int]], reports: Sequence["ProfileReport"], *, as_json: bool
 ) -> None:
+    """Print the profiles at the points of a sweep together."""
     if as_json:
         documents = [
             {"shape": dict(point), **report.as_json()}
@@ -223,6 +220,11 @@ def _show_points(
         rows.append([*point.values(), *(_cell(latency, q) for q in percentiles), _rate(report)])
     columns = [*names, *(f"p{q:g} ms (95 %)" for q in percentiles), "samples/s"]
     output.show_table(_title(reports[0]), columns, rows)
+    for name, text in (
+        ("inputs", f"{_inputs(reports[0])}, seed {reports[0].settings.seed}"),
+        *_where(reports[0]),
+    ):
+        output.show_text(f"{name:>12}  {text}")
     for report in reports:
         for finding in report.findings:
             shape = ", ".join(f"{k}={v}" for k, v in report.settings.sizes.items())
@@ -230,15 +232,18 @@ def _show_points(
 
 
 def _cell(latency: "LatencyReport | None", percentile: float) -> str:
-    if latency is None or percentile not in latency.percentiles_ms:
+    if latency is None:
         return ""
     ms, interval = _Milliseconds(latency), latency.intervals_ms.get(percentile)
-    told = f" ({ms(interval[0])} to {ms(interval[1])})" if interval else ""
-    return f"{ms(latency.percentiles_ms[percentile])}{told}"
+    told = f"({ms(interval[0])} to {ms(interval[1])})" if interval else _needs(latency, percentile)
+    value = latency.percentiles_ms.get(percentile)
+    return told if value is None else f"{ms(value)} {told}"
 
 
 def _rate(report: "ProfileReport") -> str:
-    return output.number(report.throughput_per_s, ".4g")
+    from toolkit.profiling.drawing import number
+
+    return number(report.throughput_per_s)
 
 
 class _Milliseconds:

@@ -38,9 +38,58 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS_S[unit]
 
 
+def some_seconds(text: str) -> float:
+    """Seconds of a text, more than none; see `seconds`.
+
+    Raises:
+        typer.BadParameter: It is no duration, or none at all.
+    """
+    found = seconds(text)
+    if found <= 0:
+        raise typer.BadParameter(f"{text!r}: it must be more than 0 s")
+    return found
+
+
 def milliseconds(text: str) -> float:
-    """Milliseconds of a text such as 5ms; see `seconds`."""
-    return 1e3 * seconds(text)
+    """Milliseconds of a text such as 5ms, which must name its unit; see `some_seconds`.
+
+    Raises:
+        typer.BadParameter: It is no duration, none at all, or a number without a unit.
+    """
+    if text.strip()[-1:].isdigit():
+        raise typer.BadParameter(f"{text!r} has no unit: write {text.strip()}ms or {text.strip()}s")
+    return 1e3 * some_seconds(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    found = _number(text)
+    if not (found > 0 and math.isfinite(found)):
+        raise typer.BadParameter(f"{text!r} is not more than 0")
+    return found
+
+
+def percentage(text: str) -> float:
+    """A number above 0 and below 100.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    found = _number(text)
+    if not 0 < found < 100:
+        raise typer.BadParameter(f"{text!r} is not above 0 and below 100")
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no number") from error
 
 
 ScenarioOption = Annotated[
@@ -58,7 +107,13 @@ StreamsOption = Annotated[
 ]
 RateOption = Annotated[
     float | None,
-    typer.Option("--rate", help="Queries a second of the server scenario.", show_default=False),
+    typer.Option(
+        "--rate",
+        parser=positive,
+        metavar="NUMBER",
+        help="Queries a second of the server scenario.",
+        show_default=False,
+    ),
 ]
 FindRateOption = Annotated[
     bool,
@@ -96,6 +151,7 @@ RunsOption = Annotated[
     int | None,
     typer.Option(
         "--runs",
+        min=1,
         help="Timed runs, queries or passes.",
         show_default="as many as the percentiles need, for 10 s at most",
     ),
@@ -104,15 +160,16 @@ WarmupOption = Annotated[
     int | None,
     typer.Option(
         "--warmup",
+        min=0,
         help="Runs made and discarded before them.",
         show_default="until they are steady, for 2 s at most",
     ),
 ]
 SustainedOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--sustained",
-        parser=seconds,
+        parser=some_seconds,
         metavar="DURATION",
         help="Go on for this long, such as 10m, and show a curve over time.",
         show_default=False,
@@ -122,6 +179,8 @@ PercentileOption = Annotated[
     list[float] | None,
     typer.Option(
         "--percentile",
+        parser=percentage,
+        metavar="NUMBER",
         help="A percentile that must get its interval; may be repeated.",
         show_default="50, 90, 95 and 99, as far as the runs carry them",
     ),
@@ -229,7 +288,9 @@ def shape_points(typed: Sequence[str] | None) -> list[dict[str, int]]:
             if equals:
                 name = head.strip()
             if not name:
-                raise typer.BadParameter(f"{part!r} has no name", param_hint="--shape")
+                raise typer.BadParameter(
+                    f"{part!r} is no NAME=SIZE, such as batch=8", param_hint="--shape"
+                )
             if not value.strip().isdecimal() or int(value) < 1:
                 raise typer.BadParameter(
                     f"{name}={value}: a size is a positive whole number", param_hint="--shape"
@@ -243,14 +304,3 @@ def shape_points(typed: Sequence[str] | None) -> list[dict[str, int]]:
 def input_files(typed: Sequence[str] | None) -> dict[str, str]:
     """NAME=FILE texts as a mapping."""
     return dict(pairs(typed, option="--input"))
-
-
-def checked_budget(budget_s: float | None) -> float | None:
-    """A budget that is a number.
-
-    Raises:
-        typer.BadParameter: It is not positive.
-    """
-    if budget_s is not None and not (budget_s > 0 and math.isfinite(budget_s)):
-        raise typer.BadParameter("it must be more than 0 s", param_hint="--budget")
-    return budget_s

@@ -24,6 +24,7 @@ _NEEDED = {
     "text_column": ("data",),
     "where": ("data",),
     "batch_tokens": ("data",),
+    "force": ("html_report", "chrome_trace"),
 }
 """Parameters that are read only beside one of others."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from toolkit.errors import InputError
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra, quiet
+from toolkit.optimize import optimize_standard, with_shapes
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
@@ -42,6 +43,19 @@ def slimmed(model: ModelProto) -> ModelProto:
     del slim.graph.input[:]
     slim.graph.input.extend(model.graph.input)
     return slim
+
+
+def lightened(model: ModelProto) -> ModelProto:
+    """The graph without guards that catch nothing and rows that nobody reads; standard operators.
+
+    A graph that has neither is returned as it is, to the byte.
+    """
+    with export_extra():
+        import onnx_ir as ir
+    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # as above
+        return model
+    rewritten = with_shapes(model)
+    return ir.to_proto(rewritten) if optimize_standard(rewritten) else model
 
 
 def strip(model: ModelProto) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from toolkit.errors import ToolkitError
 from toolkit.inspection.graph import GraphFacts, read_graph
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
+from toolkit.package.tuned import TUNED, machine_class
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -39,7 +40,8 @@ class PackageView:
     Attributes:
         components: Every component.
         variants: Those of the component that was read, the preferred one first: name, precision,
-            method, parent, size_bytes, parity.
+            method, parent, size_bytes, parity, the session options that are in force here, and
+            what was tuned for which machines.
         task: What the model is for.
         source: Where it came from.
         history: The steps that added variants.
@@ -245,6 +247,8 @@ def _package_view(package: ModelPackage) -> PackageView:
                 "parent": variant.contents.parent,
                 "size_bytes": variant.contents.size_bytes,
                 "parity": variant.contents.parity,
+                "session_options": variant.session_options,
+                "tuned": _tuned(variant),
             }
             for variant in package.variants
         ),
@@ -253,6 +257,16 @@ def _package_view(package: ModelPackage) -> PackageView:
         history=tuple(msgspec.to_builtins(step) for step in contents.history),
         metrics=contents.metrics,
     )
+
+
+def _tuned(variant: Variant) -> dict[str, Any] | None:
+    """What tuning wrote into a variant, without what it measured; None where it wrote nothing."""
+    tuned = variant.contents.details.get(TUNED)
+    if not tuned:
+        return None
+    kept = ("session_options", "batch", "sessions", "session_threads", "provider", "date")
+    found = {key: tuned[key] for key in kept if tuned.get(key) is not None}
+    return {**found, "machine": tuned["machine"], "is_here": tuned["machine"] == machine_class()}
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Latency in fresh processes, with the percentiles and intervals that the runs support."""
 
 from toolkit.profiling.report import MeasuredError, ProfileReport, RunFailedError
-from toolkit.profiling.statistics import LatencyReport, measure_latency
+from toolkit.profiling.statistics import LatencyReport
 from toolkit.profiling.step import profile
 
 __all__ = [
@@ -9,6 +9,5 @@ __all__ = [
     "MeasuredError",
     "ProfileReport",
     "RunFailedError",
-    "measure_latency",
     "profile",
 ]

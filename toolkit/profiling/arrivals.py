@@ -45,6 +45,12 @@ class Served:
         span = float(self.arrived_ns[-1]) if len(self.arrived_ns) else 0.0
         return float(self.service_ns.sum()) / (span * sessions) if span else float("inf")
 
+    @property
+    def rate_per_s(self) -> float:
+        """Queries that were answered a second, from the first arrival to the last answer."""
+        span = (self.arrived_ns + self.latency_ns).max() - self.arrived_ns[0]
+        return 1e9 * len(self.latency_ns) / float(span)
+
 
 def poisson(queries: int, *, seed: int) -> Array:
     """float64[queries]: arrival times at one query a second.
@@ -60,10 +66,12 @@ def poisson(queries: int, *, seed: int) -> Array:
 
 
 def wait_until(target_ns: int) -> None:
-    """Sleep, then look at the clock, until `time.perf_counter_ns` shows a time."""
+    """Sleep, then look at the clock, until `time.perf_counter_ns` shows a time.
+
+    Each look gives the interpreter away: a thread that spins would keep it from the other sessions.
+    """
     while (left := target_ns - time.perf_counter_ns()) > 0:
-        if left > 2 * SPIN_NS:
-            time.sleep((left - SPIN_NS) / 1e9)
+        time.sleep((left - SPIN_NS) / 1e9 if left > 2 * SPIN_NS else 0)
 
 
 def serve(
@@ -91,11 +99,12 @@ def serve(
     schedule = (arrivals_s * 1e9).astype(np.int64).tolist()
     answered: list[tuple[int, int, int]] = []
     failures: list[InputError] = []
+    given_up = threading.Event()
     ticket = itertools.count()
     began = clock_ns()
 
     def work(run: Run) -> None:
-        while not failures and (number := next(ticket)) < len(schedule):
+        while not (failures or given_up.is_set()) and (number := next(ticket)) < len(schedule):
             due = began + schedule[number]
             wait(due)
             start = clock_ns()
@@ -107,7 +116,7 @@ def serve(
             end = clock_ns()
             answered.append((number, end - due, end - start))
             if give_up(end - due):
-                schedule[number + 1 :] = []
+                given_up.set()
 
     if len(runs) == 1:
         work(runs[0])

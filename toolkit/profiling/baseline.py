@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from toolkit.errors import CheckFailedError, InputError
-from toolkit.profiling.sequential import RatioInterval
+from toolkit.profiling.sequential import RatioInterval, t_quantile
 from toolkit.profiling.stored import Stored, StoredEnvironment
 
-BETWEEN_PROCESSES = 0.04
-"""What two processes of one program may differ by, as a half-width of log-ratios: 1.96 times the
-square root of two times 1.5 %. Either profile is one process, and cannot see it."""
+LEFT_OUT = "what the machine did otherwise at the other time is in the ratio, not in the interval"
+ERROR = 0.05
+COMPARED = ("single-stream", "multi-stream")
+SAME = (
+    *("scenario", "threads", "spinning", "graph_level", "provider_options", "data", "data_sha256"),
+    *("text_column", "where", "inputs", "inputs_sha256", "seed"),
+)
+"""Settings that decide what is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +28,8 @@ class BesideBaseline:
 
     Attributes:
         date: When the stored one was measured.
-        interval: Fresh p50 over stored p50, with its 95 % interval.
+        interval: Fresh p50 over stored p50, means over their processes, with Student's interval
+            from how far the processes of each are apart.
         remarks: What differs between the two runs and may be the reason.
     """
 
@@ -34,20 +41,21 @@ class BesideBaseline:
     def sentence(self) -> str:
         """What was found, in words."""
         ends = f"{self.interval.low:.3f} to {self.interval.high:.3f}"
-        times = f"{self.interval.ratio:.3f} times its p50 (95 % interval {ends})"
+        times = f"{self.interval.ratio:.3f} times its p50 ({ends} by the spread of processes)"
         told = {
             "cannot tell": f"cannot tell this run from the baseline of {self.date}: {times}",
             "faster": f"faster than the baseline of {self.date}: {times}",
             "slower": f"slower than the baseline of {self.date}: {times}",
         }[self.interval.word]
-        return "; ".join([told, *self.remarks])
+        return "; ".join([told, *self.remarks, LEFT_OUT])
 
     def as_json(self) -> dict[str, Any]:
         """The part `baseline` of `--json`."""
         return {
             "date": self.date,
             "ratio": self.interval.ratio,
-            "interval_95": [self.interval.low, self.interval.high],
+            "interval": [self.interval.low, self.interval.high],
+            "interval_leaves_out": LEFT_OUT,
             "verdict": self.interval.word,
             "remarks": list(self.remarks),
             "sentence": self.sentence,
@@ -60,7 +68,11 @@ class BesideBaseline:
             CheckFailedError: The whole interval lies above the factor.
         """
         if self.interval.low > factor:
-            raise CheckFailedError(self.sentence, expected=f"at most {factor:g} times its p50")
+            raise CheckFailedError(
+                self.sentence,
+                expected=f"at most {factor:g} times its p50",
+                fix="toolkit profile NEW --compare OLD        (measures both by turns)",
+            )
 
 
 def beside_baseline(fresh: Mapping[str, Any], stored: Stored) -> BesideBaseline:
@@ -76,29 +88,45 @@ def beside_baseline(fresh: Mapping[str, Any], stored: Stored) -> BesideBaseline:
     Raises:
         InputError: The machines or what was measured differ, or one has no interval of p50.
 
-    Source: G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures",
-        Statistics in Medicine 27, 2008: the two half-widths and `BETWEEN_PROCESSES` are added in
-        squares, on logarithms.
+    Source: Student's two-sample interval with the variance of both pooled, on logarithms.
     """
     now = msgspec.convert(fresh, Stored)
+    check_comparable(stored)
     _check_same(now, stored)
     for result, name in ((now, "this run"), (stored, "the baseline")):
-        if "p50" not in result.interval_95:
+        if len(result.p50_by_process) < 2:
             raise InputError(
-                f"{name} has too few runs for an interval of its p50", fix="--runs 400"
+                f"{name} has its p50 from fewer than two processes: their spread is unknown",
+                expected="a result of this version of toolkit profile",
+                fix="toolkit profile OLD --json > BASELINE.json",
             )
-    middle = math.log(now.latency_ms["p50"] / stored.latency_ms["p50"])
-    now_below, now_above = _half_widths(now)
-    then_below, then_above = _half_widths(stored)
-    below = math.hypot(now_below, then_above, BETWEEN_PROCESSES)
-    above = math.hypot(now_above, then_below, BETWEEN_PROCESSES)
+    mine, theirs = np.log(now.p50_by_process), np.log(stored.p50_by_process)
+    degrees = len(mine) + len(theirs) - 2
+    squares = float(((mine - mine.mean()) ** 2).sum() + ((theirs - theirs.mean()) ** 2).sum())
+    apart = math.sqrt(squares / degrees * (1 / len(mine) + 1 / len(theirs)))
+    middle, half = float(mine.mean() - theirs.mean()), t_quantile(1 - ERROR / 2, degrees) * apart
     return BesideBaseline(
         date=stored.environment.date,
         interval=RatioInterval(
-            ratio=math.exp(middle), low=math.exp(middle - below), high=math.exp(middle + above)
+            ratio=math.exp(middle), low=math.exp(middle - half), high=math.exp(middle + half)
         ),
         remarks=_remarks(now.environment, stored.environment),
     )
+
+
+def check_comparable(stored: Stored) -> None:
+    """Refuse a baseline that nothing can be compared with, before anything is measured.
+
+    Raises:
+        InputError: Its scenario has no latency in several processes.
+    """
+    if stored.scenario not in COMPARED:
+        raise InputError(
+            f"the baseline is of the scenario {stored.scenario}: it was measured in one process, "
+            "which says nothing of another",
+            expected=f"a profile of {' or '.join(COMPARED)}",
+            fix="leave --baseline out",
+        )
 
 
 def _check_same(now: Stored, then: Stored) -> None:
@@ -114,6 +142,7 @@ def _check_same(now: Stored, then: Stored) -> None:
         ("scenario", now.scenario, then.scenario),
         ("provider", now.provider, then.provider),
         ("input shapes", here.shapes, there.shapes),
+        *((key.replace("_", " "), now.settings.get(key), then.settings.get(key)) for key in SAME),
     ]
     for what, mine, theirs in machine:
         if mine != theirs:
@@ -126,7 +155,7 @@ def _check_same(now: Stored, then: Stored) -> None:
         if mine != theirs:
             raise InputError(
                 f"the baseline measured something else: its {what} {theirs!r}, now {mine!r}",
-                expected="the same scenario, provider and shapes",
+                expected="the same scenario, provider, session options, shapes and data",
                 fix="toolkit profile PKG --replay BASELINE        (takes its settings)",
             )
 
@@ -147,9 +176,3 @@ def _remarks(here: StoredEnvironment, there: StoredEnvironment) -> tuple[str, ..
 def _system(environment: StoredEnvironment) -> str:
     words = environment.os.split() or [""]
     return f"{words[0]} {words[-1]}"  # without the release
-
-
-def _half_widths(result: Stored) -> tuple[float, float]:
-    low, high = result.interval_95["p50"]
-    middle = result.latency_ms["p50"]
-    return math.log(middle / low), math.log(high / middle)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from toolkit.profiling.conditions import Conditions
+from toolkit.profiling.in_force import InForce, in_force
 from toolkit.profiling.loop import WarmUp
 from toolkit.profiling.memory import peak_rss_mb
 from toolkit.profiling.queries import Given, InputKind
@@ -27,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         package: The package that it belongs to; empty for a bare file.
         options: Fields of `SessionOptions`.
         config: The variant's session configuration.
+        tuned: Names of those entries that were tuned.
         given: What the runs are fed with.
         scenario: How they follow each other.
         effort: How many; None measures session creation and the first run alone.
@@ -36,6 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     package: str
     options: dict[str, Any]
     config: dict[str, str]
+    tuned: list[str] = []
     given: Given
     scenario: Scenario
     effort: Effort | None
@@ -46,6 +49,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         provider: The execution provider that the session runs on.
+        session: The session options that it ran with.
         placement: Graph nodes by ONNX Runtime's provider name.
         creation_ms: Session creation.
         first_run_ms: The first run; None when it failed.
@@ -59,13 +63,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         conditions: What the machine did meanwhile.
         busy_share: Of the server's sessions.
         rate_per_s: At which queries arrived, or that was found.
+        served_per_s: Queries that were answered a second.
         trials: Of the search for a rate.
+        remarks: What a reader must know, in words.
         throughput: Of the offline scenario.
         peak_rss_mb: Peak memory of the process in 10^6 bytes; None where it cannot be read.
         failure: The error that ended the runs, as data; None when all were made.
     """
 
     provider: str
+    session: InForce
     placement: dict[str, int]
     creation_ms: float
     first_run_ms: float | None
@@ -79,7 +86,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     conditions: Conditions = Conditions()
     busy_share: float | None = None
     rate_per_s: float | None = None
+    served_per_s: float | None = None
     trials: list[Trial] = []
+    remarks: list[str] = []
     throughput: Throughput | None = None
     peak_rss_mb: float | None = None
     failure: dict[str, str] | None = None
@@ -99,15 +108,17 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
 
     request = msgspec.convert(document, Request)
     options = _options(request)
+    count = _sessions(request.scenario)
+    effective = in_force(options, request.config, sessions=count, tuned=request.tuned)
     session = open_session(Path(request.model), options, config=request.config)
     task = _task(request, session)
     queries = prepare(session.inputs, task, request.given, request.scenario)
     first_ns, failure = first_run(session.run, queries.feeds[0])
     found: dict[str, Any] = {}
     if failure is None and request.effort is not None:
-        more = _sessions(request.scenario) - 1
         opened = [
-            open_session(Path(request.model), options, config=request.config) for _ in range(more)
+            open_session(Path(request.model), options, config=request.config)
+            for _ in range(count - 1)
         ]
         measuring = Measuring(
             runs=[one.run for one in (session, *opened)],
@@ -115,12 +126,13 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
             task=task,
             effort=request.effort,
             seed=request.given.seed,
-            threads=options.threads,
+            threads=effective.threads,
             is_batchable=is_batchable_session(session),
         )
         found, failure = measuring.measure(request.scenario)
     measured = Answer(
         provider=session.provider,
+        session=effective,
         placement=session.placement,
         creation_ms=session.creation_ms,
         first_run_ms=None if first_ns is None else first_ns / 1e6,

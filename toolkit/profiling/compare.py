@@ -10,16 +10,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitError
 from toolkit.machine import this_machine
 from toolkit.npz import read_npz
 from toolkit.package.integrity import file_sha256
 from toolkit.profiling.comparison_report import Beside, ComparisonReport, agreement, sentence
+from toolkit.profiling.distinct import distinct
 from toolkit.profiling.processes import Contender, Rounds, usable_cores
-from toolkit.profiling.sequential import LEAST_ROUNDS, RatioInterval, judge
-from toolkit.profiling.specification import Model, Peer, open_model, options_document, parse
+from toolkit.profiling.sequential import LEAST_ROUNDS, RatioInterval, judge, overrun
+from toolkit.profiling.specification import (
+    Model,
+    Peer,
+    open_model,
+    options_document,
+    parse,
+)
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
+from toolkit.runtime.entries import entries_text
 from toolkit.runtime.fresh import call_fresh
 from toolkit.tensors import Array
 
@@ -111,7 +119,8 @@ def compare_models(
             },
             doing=f"preparing inputs of {subject.name}",
         )
-        contenders = numbered([subject.contender(feeds), *(o.contender(feeds) for o in others)])
+        told = distinct([subject, *others])
+        contenders = numbered([one.contender(feeds) for one in told])
         measured = Measured.of(
             contenders,
             budget_s=budget_s,
@@ -143,11 +152,18 @@ def compare_models(
         rounds=measured.rounds,
         pairs=measured.pairs,
         seconds=measured.seconds,
-        facts=dict(zip(names, measured.facts, strict=True)),
+        facts={
+            name: {**facts, **_digests(one)}
+            for name, facts, one in zip(names, measured.facts, told, strict=True)
+        },
+        notes=[
+            *_notes(subject, names[1:], others),
+            *overrun(measured.seconds, budget_s, measured.rounds),
+        ],
         settings={
             "budget_s": budget_s,
             "factor": factor,
-            "against": [other.again for other in others],
+            "against": [other.again for other in told[1:]],
             "sizes": dict(sizes or {}),
             "seed": seed,
             "tolerance": tolerance,
@@ -161,6 +177,46 @@ def compare_models(
         load_average=measured.load_average,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _digests(contender: Model | Peer) -> dict[str, str]:
+    """What tells whether a model is the same one when a comparison is repeated."""
+    if isinstance(contender, Peer):
+        return {}
+    return {"sha256": file_sha256(contender.file), "package_sha256": contender.package_sha256}
+
+
+def _notes(subject: Model, names: Sequence[str], others: Sequence[Model | Peer]) -> list[str]:
+    """What differs between contenders beside their names."""
+    dropped = [
+        name
+        for name, other in zip(names, others, strict=True)
+        if isinstance(other, Peer) and other.arguments.get("source") == str(subject.file)
+    ]
+    if not (dropped and subject.config):
+        return []
+    return [
+        f"{name} runs with ONNX Runtime's own session options, without those of the package: "
+        + entries_text(subject.config)
+        for name in dropped
+    ]
+
+
+class ComparisonFailedError(InputError):
+    """A contender failed in the middle of a comparison.
+
+    Attributes:
+        measured: Turns and their median in ms by contender, of all that were measured before.
+    """
+
+    def __init__(self, error: ToolkitError, measured: Mapping[str, Any]) -> None:
+        turns = min(entry["turns"] for entry in measured.values())
+        super().__init__(
+            f"{error.problem}, after {turns} turns of each contender",
+            expected=error.expected or "contenders that run every time",
+            fix=error.fix,
+        )
+        self.measured = measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +266,19 @@ class Measured:
             progress(f"round {made}: {len(contenders)} new processes, measured by turns")
             return rounds()
 
-        judged = judge(
-            one_round, budget_s=budget_s, factors=(1.0,) if factor is None else (factor,)
-        )
+        factors = (1.0,) if factor is None else (factor,)
+        try:
+            judged = judge(one_round, budget_s=budget_s, factors=factors)
+        except InputError as error:
+            known = zip(contenders, rounds.latencies_ns, strict=False)
+            so_far = {
+                contender.name: {"turns": len(times), "p50_ms": median(times) / 1e6}
+                for contender, times in known
+                if times
+            }
+            if not so_far:
+                raise
+            raise ComparisonFailedError(error, so_far) from error
         return cls(
             intervals=judged.intervals,
             latencies_ms=[median(times) / 1e6 for times in rounds.latencies_ns],

@@ -67,6 +67,7 @@ class ComparisonReport:
         pairs: Turns of each contender.
         seconds: How long it took.
         facts: What each contender said of itself, by name.
+        notes: What differs between contenders beside their names.
         settings: What was asked for; the same settings repeat the comparison.
         shapes: Shape by input.
         inputs: "reference" for the package's own, "random" for seeded ones.
@@ -84,6 +85,7 @@ class ComparisonReport:
     pairs: int
     seconds: float
     facts: Mapping[str, Mapping[str, Any]]
+    notes: Sequence[str]
     settings: Mapping[str, Any]
     shapes: Mapping[str, Sequence[int]]
     inputs: str
@@ -119,6 +121,7 @@ class ComparisonReport:
             "pairs": self.pairs,
             "seconds": self.seconds,
             "contenders": {name: dict(facts) for name, facts in self.facts.items()},
+            "notes": list(self.notes),
             "settings": dict(self.settings),
             "environment": {
                 "model": self.subject.partition("@")[0],

@@ -7,7 +7,8 @@ import msgspec
 
 FREQUENCIES = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")
-CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
+CGROUPS = Path("/sys/fs/cgroup")
+SELF_CGROUP = Path("/proc/self/cgroup")
 LOOKS = 20
 """Looks at the clock that are kept, evenly spread, or somewhat more."""
 
@@ -44,18 +45,19 @@ class Watch:
     Args:
         frequencies: Where Linux lists its processors.
         cpuinfo: Where it describes them, for machines without frequency scaling.
-        cpu_stat: Where the control group counts its waits.
+        cpu_stat: Where the control group counts its waits; that of this process's own when not
+            given.
     """
 
     def __init__(
         self,
         frequencies: Path = FREQUENCIES,
         cpuinfo: Path = CPUINFO,
-        cpu_stat: Path = CPU_STAT,
+        cpu_stat: Path | None = None,
     ) -> None:
         self._scaling = sorted(frequencies.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
         self._cpuinfo = cpuinfo
-        self._cpu_stat = cpu_stat
+        self._cpu_stat = cpu_stat or own_cpu_stat()
         self._clock_mhz: list[float] = []
         self._waits_us: list[int] = []
         self._preempted: list[int] = []
@@ -90,6 +92,20 @@ class Watch:
                 if line.startswith("cpu MHz")
             ]
         return sum(values) / len(values) if values else None
+
+
+def own_cpu_stat(root: Path = CGROUPS, self_cgroup: Path = SELF_CGROUP) -> Path:
+    """`cpu.stat` of the nearest group that counts: the root's has no quota to wait for.
+
+    Inside of a container the group's path may be that of the host, and its folder the root.
+    """
+    for line in _text(self_cgroup).splitlines():
+        if line.startswith("0::"):
+            group = root / line.removeprefix("0::").strip("/")
+            for folder in (group, *group.parents):
+                if (folder / "cpu.stat").is_file():
+                    return folder / "cpu.stat"
+    return root / "cpu.stat"
 
 
 def _waits_us(file: Path) -> int | None:

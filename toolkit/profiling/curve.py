@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from toolkit.profiling.statistics import runs_for_percentile
+from toolkit.profiling.statistics import MEDIAN
 
 SLICES = 30
 LEAST = 10
@@ -52,7 +52,7 @@ def curve(
     for first, last, part in zip(edges, edges[1:], np.split(ms, cuts), strict=False):
         if not len(part):
             continue
-        supported = [q for q in percentiles if len(part) >= runs_for_percentile(q)]
+        supported = [q for q in percentiles if (100 - q) * len(part) >= 100 or q == MEDIAN]
         slices.append(
             TimeSlice(
                 from_s=float(first),

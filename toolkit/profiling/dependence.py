@@ -17,6 +17,12 @@ SHORTEST = 6
 BATCHES = 20
 """Batches whose medians are tested for a trend; each holds five runs or more."""
 
+BLOCKS = 100
+"""Of five runs or more, to see in how many of them the slow runs are."""
+
+LIMIT = 1.96
+"""Of a normal distribution: what was seen rarely may be this far below what there is."""
+
 SIGNIFICANT = 0.01
 """Below this p-value a trend is taken for real: one steady run in a hundred is accused wrongly."""
 
@@ -74,6 +80,9 @@ def inefficiency(values: Array, percentile: float, *, is_drifting: bool) -> floa
     is taken at the percentile, at the median and halfway up to the maximum (slow runs that come in
     bursts show there first) and from the ranks; the largest counts.
 
+    A few bursts tell little of how many there are: what the time exceeds 1 by is multiplied by the
+    upper limit of a Poisson count over that count, which is in how many blocks the variance lies.
+
     When the runs drift, the interval is about the average of this period: a curve of second degree
     is what the period was, and dependence is what is left around it.
 
@@ -85,7 +94,8 @@ def inefficiency(values: Array, percentile: float, *, is_drifting: bool) -> floa
     Source: P. Heidelberger, P. A. W. Lewis, "Quantile Estimation in Dependent Sequences",
         Operations Research 32(1), 1984: the variance of a quantile under dependence. W. Hoeffding,
         "On the Distribution of the Number of Successes in Independent Trials", 1956: shares that
-        differ from run to run make the variance smaller, never larger.
+        differ from run to run make the variance smaller, never larger. N. E. Breslow, N. E. Day,
+        "Statistical Methods in Cancer Research" II, 1987, section 2.3: Byar's limit of a count.
     """
     if len(values) < SHORTEST:
         return 1.0
@@ -94,7 +104,23 @@ def inefficiency(values: Array, percentile: float, *, is_drifting: bool) -> floa
         _ranks(values),
         *((values <= level).astype(np.float64) for level in set(levels.tolist())),
     ]
-    return max(autocorrelation_time(one, without_trend=is_drifting) for one in series)
+    return max(_cautious_time(one, is_drifting=is_drifting) for one in series)
+
+
+def _cautious_time(series: Array, *, is_drifting: bool) -> float:
+    time = autocorrelation_time(series, without_trend=is_drifting)
+    seen = _blocks_seen(series)
+    limit = (seen + 1) * (1 - 1 / (9 * (seen + 1)) + LIMIT / (3 * math.sqrt(seen + 1))) ** 3
+    return 1 + (time - 1) * limit / seen
+
+
+def _blocks_seen(series: Array) -> float:
+    """How many blocks share the variance of the blocks' means: 1 when a single one has it all."""
+    size = max(5, len(series) // BLOCKS)
+    means = series[: len(series) // size * size].reshape(-1, size).mean(axis=1)
+    squares = (means - means.mean()) ** 2
+    fourth = float((squares**2).sum())
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else float(len(means))
 
 
 def _ranks(values: Array) -> Array:

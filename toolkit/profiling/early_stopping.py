@@ -14,10 +14,10 @@ def slowest_counted(runs: int, percentile: float) -> int:
     With `t` runs at or above a value among `n`, the percentile `p` is at most that value with
     confidence 0.99 when P(Binomial(n, 1 - p) <= t) <= 0.01. The bound is the `t`-th slowest run for
     the largest such `t`: the more runs, the closer it comes to the percentile, from above. The runs
-    are taken for independent, as MLPerf takes them; the interval beside the bound does not.
+    must be independent: of neighbors that resemble each other give what they are worth.
 
     Args:
-        runs: Size of the sample.
+        runs: Independent runs.
         percentile: Above 0 and below 100.
 
     Source: MLPerf Inference rules, appendix "Early Stopping Criterion"; loadgen/early_stopping.cc

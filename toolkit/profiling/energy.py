@@ -79,14 +79,14 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: The GPU's model.
         process_mb: Memory of this process on it, in 10^6 bytes; None where it does not tell.
-        used_mb: Memory of all processes on it.
+        used_mb: Memory of all processes on it; None where it does not tell.
         utilization: Mean share of the time that any kernel ran on it, 0 to 1.
         joules: Energy that it spent; None where it does not count it.
     """
 
     name: str
     process_mb: float | None
-    used_mb: float
+    used_mb: float | None
     utilization: float | None
     joules: float | None
 
@@ -145,7 +145,9 @@ class GpuWatch:
     def _sample(self) -> None:
         while True:
             for device, busy in zip(self._devices, self._busy, strict=True):
-                busy.append(int(self._nvml.nvmlDeviceGetUtilizationRates(device).gpu))
+                rates = self._told("nvmlDeviceGetUtilizationRates", device)
+                if rates is not None:
+                    busy.append(int(rates.gpu))
             if self._stop.wait(SAMPLE_SECONDS):
                 return
 
@@ -153,22 +155,28 @@ class GpuWatch:
         after = self._millijoules(device)
         own = [
             process.usedGpuMemory
-            for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
+            for process in self._told("nvmlDeviceGetComputeRunningProcesses", device) or ()
             if process.pid == os.getpid() and process.usedGpuMemory is not None
         ]
-        name = self._nvml.nvmlDeviceGetName(device)
+        name = self._told("nvmlDeviceGetName", device) or "a GPU that does not say its name"
+        memory = self._told("nvmlDeviceGetMemoryInfo", device)
         return Gpu(
             name=name.decode() if isinstance(name, bytes) else str(name),
             process_mb=sum(own) / 1e6 if own else None,
-            used_mb=self._nvml.nvmlDeviceGetMemoryInfo(device).used / 1e6,
+            used_mb=None if memory is None else memory.used / 1e6,
             utilization=sum(busy) / len(busy) / 100 if busy else None,
             joules=None if before is None or after is None else (after - before) / 1e3,
         )
 
     def _millijoules(self, device: Any) -> int | None:
+        told = self._told("nvmlDeviceGetTotalEnergyConsumption", device)
+        return None if told is None else int(told)  # none before Volta
+
+    def _told(self, query: str, device: Any) -> Any:
+        """What a query answers; None where this GPU, or its driver, does not."""
         try:
-            return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(device))
-        except self._nvml.NVMLError:  # older than Volta
+            return getattr(self._nvml, query)(device)
+        except self._nvml.NVMLError:
             return None
 
 

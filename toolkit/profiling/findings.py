@@ -23,6 +23,7 @@ def findings(latency: LatencyReport, measured: Answer, effort: Effort) -> tuple[
     """
     ms: Array = np.asarray(measured.times_ns) / 1e6
     return (
+        *measured.remarks,
         *_warmup(measured, effort),
         *_kept(measured),
         *_drift(latency, measured),

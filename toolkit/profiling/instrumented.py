@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.limits import default_threads
+from toolkit.profiling.in_force import in_force
 from toolkit.profiling.peaks import Peaks
 from toolkit.profiling.queries import Given
-from toolkit.runtime.entries import THREADS_KEY, threads_of
+from toolkit.profiling.scenarios import Scenario, SingleStream
 from toolkit.runtime.fresh import answer
 from toolkit.tensors import Feeds
 
@@ -38,6 +38,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         options: Fields of `SessionOptions`.
         config: The variant's session configuration.
         given: What the runs are fed with.
+        scenario: Whose queries or batches they are.
         warmup: Runs made and left out of every figure.
         runs: Runs that count, at most.
     """
@@ -47,6 +48,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     options: dict[str, Any]
     config: dict[str, str]
     given: Given
+    scenario: Scenario = SingleStream()
     warmup: int
     runs: int
 
@@ -140,7 +142,7 @@ def record(document: dict[str, Any]) -> dict[str, Any]:
             session.run(feeds)
             runs += 1
     events, began_ns = session.recorded()
-    threads = session_threads(options.threads, target.config)
+    threads = in_force(options, target.config).threads
     one_thread, all_threads = _peaks(threads, folder) if request.peaks else (None, None)
     no_graph = ""
     try:
@@ -165,11 +167,6 @@ def record(document: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def session_threads(asked: int, config: Mapping[str, str]) -> int:
-    """Intra-op threads of a session: what was asked for, or its package's number, or one a core."""
-    return asked or threads_of(config.get(THREADS_KEY, "0")) or default_threads()
-
-
 def session_options(document: Mapping[str, Any]) -> Any:
     """`SessionOptions` from the fields that a request carries."""
     from toolkit.runtime import Provider, SessionOptions
@@ -187,7 +184,6 @@ def target_feeds(target: Target, session: "Session") -> Feeds:
         InputError: A size is missing, or data or files do not fit the model.
     """
     from toolkit.profiling.queries import prepare
-    from toolkit.profiling.scenarios import SingleStream
 
     task = None
     if target.package and target.given.data:
@@ -196,7 +192,7 @@ def target_feeds(target: Target, session: "Session") -> Feeds:
 
         package = ModelPackage.open(Path(target.package))
         task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
-    return prepare(session.inputs, task, target.given, SingleStream()).feeds[0]
+    return prepare(session.inputs, task, target.given, target.scenario).feeds[0]
 
 
 def _peaks(threads: int, folder: Path) -> tuple[Peaks, Peaks]:

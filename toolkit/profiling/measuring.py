@@ -1,6 +1,5 @@
 """The scenarios on opened sessions; what was measured before a failure is kept."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,11 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.profiling.arrivals import Served, Wait, poisson, serve, wait_until
 from toolkit.profiling.conditions import Watch
-from toolkit.profiling.loop import Recording, Run, WarmUp, check_budget, record, warm_up
+from toolkit.profiling.loop import Ending, Recording, Run, WarmUp, check_budget, record, warm_up
 from toolkit.profiling.queries import Queries
-from toolkit.profiling.rate import Search, find_rate
-from toolkit.profiling.scenarios import Effort, MultiStream, Offline, Scenario, Server
-from toolkit.profiling.statistics import Clock
+from toolkit.profiling.rate import Search, Trial, confirmed, find_rate
+from toolkit.profiling.scenarios import BOUNDED, Effort, MultiStream, Offline, Scenario, Server
+from toolkit.profiling.statistics import Clock, summarize
 from toolkit.profiling.throughput import (
     Batch,
     Throughput,
@@ -63,6 +62,7 @@ class Measuring:
         is_batchable: Whether the streams of a query are one batch.
         clock_ns: A monotonic clock in nanoseconds.
         wait: Returns when that clock shows a time.
+        watch: Looks at the machine before, between and after the timed runs.
     """
 
     runs: Sequence[Run]
@@ -96,7 +96,7 @@ class Measuring:
         warmup, failure = self._warm(run)
         if failure is not None:
             return {"warmup": warmup}, failure
-        if warmup.runs:
+        if warmup.runs and self.effort.runs is None:
             check_budget(self.effort, warmup.ms * 1e6 / warmup.runs)
         try:
             record(
@@ -130,36 +130,55 @@ class Measuring:
             return WarmUp(runs=made, ms=(self.clock_ns() - began) / 1e6, ended="failed"), error
 
     def _server(self, server: Server) -> Found:
-        warmup: WarmUp | None = None
-        feeds = self.queries.feeds
+        warmups: list[WarmUp] = []
         for run in self.runs:
             warmup, failure = self._warm(run)
+            warmups.append(warmup)
             if failure is not None:
-                return {"warmup": warmup}, failure
-        trials: list[Any] = []
-        rate = server.rate_per_s
-        if rate is None:
-            rate, trials = self._search(server)
-        span_s = self.effort.sustained_s or self.effort.budget_s or SERVER_S
-        queries = self.effort.runs or max(1, int(rate * (SERVER_S if trials else span_s)))
-        limit_ns = math.inf if trials else 2e9 * self.effort.limit_s
+                return {"warmup": _together(warmups)}, failure
         self.watch.look()
-        began = self.clock_ns()
-        served = serve(
-            self.runs,
-            feeds,
+        if server.rate_per_s is None:
+            rate, served, trials, remarks = self._found_rate(server)
+        else:
+            rate, trials = server.rate_per_s, []
+            served, remarks = self._at_rate(rate)
+            remarks += _untold(served, server.latency_bound_ms)
+        self.watch.look()
+        times = served.latency_ns.tolist()
+        found = self._found(_together(warmups), times, served.arrived_ns.tolist(), len(times))
+        return {
+            **found,
+            "rate_per_s": rate,
+            "served_per_s": served.rate_per_s if times else None,
+            "busy_share": served.busy_share(len(self.runs)) if times else None,
+            "trials": trials,
+            "remarks": remarks,
+        }, served.failure
+
+    def _at_rate(self, rate: float) -> tuple[Served, list[str]]:
+        span_s = self.effort.sustained_s or self.effort.budget_s or SERVER_S
+        queries = self.effort.runs or max(1, int(rate * span_s))
+        limit_s, began = 2 * self.effort.limit_s, self.clock_ns()
+        served = self._serve(
             poisson(queries, seed=self.seed) / rate,
-            give_up=lambda _: self.clock_ns() - began > limit_ns,
+            lambda _: self.clock_ns() - began > limit_s * 1e9,
+        )
+        if served.failure is None and len(served.latency_ns) < queries:
+            answered = f"{len(served.latency_ns)} of {queries} queries were answered"
+            return served, [f"the queue was cut after {limit_s:g} s, twice its time: {answered}"]
+        return served, []
+
+    def _serve(self, arrivals_s: Array, give_up: Callable[[int], bool]) -> Served:
+        return serve(
+            self.runs,
+            self.queries.feeds,
+            arrivals_s,
+            give_up=give_up,
             clock_ns=self.clock_ns,
             wait=self.wait,
         )
-        self.watch.look()
-        times = served.latency_ns.tolist()
-        found = self._found(warmup, times, served.arrived_ns.tolist(), len(times))
-        busy = served.busy_share(len(self.runs)) if times else None
-        return {**found, "rate_per_s": rate, "busy_share": busy, "trials": trials}, served.failure
 
-    def _search(self, server: Server) -> tuple[float, list[Any]]:
+    def _found_rate(self, server: Server) -> tuple[float, Served, list[Trial], list[str]]:
         assert server.latency_bound_ms is not None
         search = Search(
             bound_ms=server.latency_bound_ms,
@@ -175,18 +194,17 @@ class Measuring:
             alone,
             clock_ns=self.clock_ns,
         )
-
-        def serving(arrivals_s: Array, give_up: Callable[[int], bool]) -> Served:
-            return serve(
-                self.runs,
-                self.queries.feeds,
-                arrivals_s,
-                give_up=give_up,
-                clock_ns=self.clock_ns,
-                wait=self.wait,
+        rate, trials = find_rate(np.asarray(alone.times_ns), search, self._serve)
+        queries = self.effort.runs or max(trials[0].queries, int(rate * SERVER_S))
+        rate, served, again = confirmed(rate, queries, search, self._serve)
+        remarks = []
+        if again and again[-1].passed and again[-1].p99_ms >= search.bound_ms:
+            remarks.append(
+                f"the p99 of these {queries} queries, {again[-1].p99_ms:.4g} ms, is not under the "
+                f"bound: they came in more crowds than usual. Over a long time the same runs have "
+                f"a p99 of {again[-1].long_p99_ms:.4g} ms at this rate"
             )
-
-        return find_rate(np.asarray(alone.times_ns), search, serving)
+        return rate, served, [*trials, *again], remarks
 
     def _offline(self, offline: Offline) -> Found:
         items, task = self.queries.items, self.task
@@ -230,7 +248,8 @@ class Measuring:
         except InputError as error:
             failure = error
         passes = 1 if self.effort.warmup is None else self.effort.warmup
-        warmup = WarmUp(runs=passes if warm_ns else 0, ms=warm_ns / 1e6, ended="as asked")
+        ended: Ending = "one pass" if self.effort.warmup is None else "as asked"
+        warmup = WarmUp(runs=passes if warm_ns else 0, ms=warm_ns / 1e6, ended=ended)
         started = [0, *np.cumsum(times).tolist()][: len(times)]
         found = self._found(warmup, times, started, len(times))
         return {**found, "throughput": throughput, "samples_per_run": count}, failure
@@ -260,6 +279,28 @@ class Measuring:
             "made": made,
             "conditions": self.watch.seen(),
         }
+
+
+def _together(warmups: Sequence[WarmUp]) -> WarmUp:
+    """The warm-ups of all sessions, which came one after another; steady when all of them are."""
+    endings = [warmup.ended for warmup in warmups]
+    worst: Sequence[Ending] = ("failed", "time limit", "as asked", "steady")
+    return WarmUp(
+        runs=sum(warmup.runs for warmup in warmups),
+        ms=sum(warmup.ms for warmup in warmups),
+        ended=next(ending for ending in worst if ending in endings),
+    )
+
+
+def _untold(served: Served, bound_ms: float | None) -> list[str]:
+    """What is to be said where the interval of p99 holds the bound."""
+    if bound_ms is None or not len(served.latency_ns):
+        return []
+    times = served.latency_ns.tolist()
+    low, high = summarize(times, percentiles=[BOUNDED]).intervals_ms.get(BOUNDED, (0.0, 0.0))
+    if not low < bound_ms <= high:
+        return []
+    return [f"cannot tell whether p99 is under {bound_ms:g} ms: it is from {low:.4g} to {high:.4g}"]
 
 
 def _at_once(pool: ThreadPoolExecutor, run: Run, streams: int) -> Run:

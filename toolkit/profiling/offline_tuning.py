@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 
 from toolkit.package import Split
+from toolkit.profiling.scenarios import OFFLINE_BATCH
 from toolkit.tensors import TensorSpec
 
 SAMPLES = 64
 """In one timed unit of work: every batch size tried divides it."""
 
-USUAL_BATCH = 32
+LARGE_BATCH = 32
 SMALL_BATCH = 8
 
 
 def offline_splits(
     threads: int, inputs: Sequence[TensorSpec], *, alone: int | None = None
 ) -> list[Split]:
-    """The toolkit's usual split first, then those worth trying; none for a fixed batch.
+    """What the offline scenario does untuned, then what is worth trying; none for a fixed batch.
 
     Args:
         threads: The default number of threads.
@@ -25,13 +26,9 @@ def offline_splits(
     if not all(spec.shape and isinstance(spec.shape[0], str) for spec in inputs):
         return []
     alone = alone or threads
-    splits = [
-        Split(batch=USUAL_BATCH, sessions=1, threads=alone),
-        Split(batch=SMALL_BATCH, sessions=1, threads=alone),
+    shapes = [(threads, 1), (1, alone)] if threads > 1 else [(1, 1)]
+    return [
+        Split(batch=batch, sessions=sessions, threads=each)
+        for sessions, each in shapes
+        for batch in (OFFLINE_BATCH, LARGE_BATCH, SMALL_BATCH)
     ]
-    if threads > 1:
-        splits += [
-            Split(batch=USUAL_BATCH, sessions=threads, threads=1),
-            Split(batch=SMALL_BATCH, sessions=threads, threads=1),
-        ]
-    return splits

@@ -1,14 +1,17 @@
 """Latency of two models beside each other, so that a busy machine disturbs both alike."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.profiling.statistics import Clock, interval_ranks
+from toolkit.profiling.sequential import ratio_intervals
+from toolkit.profiling.statistics import Clock
 from toolkit.runtime import Session
 from toolkit.tensors import Feeds
+
+ERROR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +21,8 @@ class PairedLatency:
     Attributes:
         reference_ms: Median latency of the reference.
         candidate_ms: Median latency of the candidate.
-        ratio: Median of candidate over reference, pair by pair.
-        ratio_95: Interval of that median, by order statistics.
+        ratio: Candidate over reference: the mean over the rounds of the median pair, on logarithms.
+        ratio_95: Student's interval of that mean.
     """
 
     reference_ms: float
@@ -34,39 +37,46 @@ class PairedLatency:
 
 
 def paired_latency(
-    reference: Session,
-    candidate: Session,
+    reference: Callable[[], Session],
+    candidate: Callable[[], Session],
     feeds: Sequence[Feeds],
     *,
-    pairs: int = 200,
-    warmup: int = 10,
+    rounds: int = 8,
+    pairs: int = 25,
+    warmup: int = 5,
     clock_ns: Clock = time.perf_counter_ns,
 ) -> PairedLatency:
-    """Time two sessions in alternating order.
+    """Time two models in alternating order, in sessions that are opened anew each round.
+
+    Where a session's memory lies is worth percents and stays as long as it lives: the pairs of one
+    round agree with each other and may all be wrong, so that a round is one observation.
 
     Args:
-        reference: Opened without spinning: spinning threads of one session slow the other.
-        candidate: Opened the same way.
+        reference: Opens it, without spinning: spinning threads of one session slow the other.
+        candidate: Opens it the same way.
         feeds: Run one after another, over and over.
-        pairs: Timed runs of each, at least 6: fewer carry no interval.
-        warmup: Runs of each that are not timed.
+        rounds: How often both are opened, twice at least.
+        pairs: Timed runs of each in a round.
+        warmup: Runs of each that are not timed, in a round.
         clock_ns: A monotonic clock in nanoseconds.
     """
-    for i in range(warmup):
-        reference.run(feeds[i % len(feeds)])
-        candidate.run(feeds[i % len(feeds)])
-    times = np.empty((pairs, 2))
-    for i in range(pairs):
-        order = ((0, reference), (1, candidate))
-        for column, session in order if i % 2 else reversed(order):
-            start = clock_ns()
-            session.run(feeds[i % len(feeds)])
-            times[i, column] = (clock_ns() - start) / 1e6
-    ratios = np.sort(times[:, 1] / times[:, 0])
-    low, high = interval_ranks(pairs, 50) or (1, pairs)
+    measured = []
+    for number in range(rounds):
+        openers = [(0, candidate), (1, reference)]
+        opened = {i: opener() for i, opener in (openers if number % 2 else openers[::-1])}
+        times = np.empty((pairs, 2))
+        for i in range(-warmup, pairs):
+            for column in (0, 1) if i % 2 else (1, 0):
+                start = clock_ns()
+                opened[column].run(feeds[i % len(feeds)])
+                if i >= 0:
+                    times[i, column] = clock_ns() - start
+        measured.append(times)
+    [found] = ratio_intervals(measured, error=ERROR)
+    medians = np.median(np.concatenate(measured), axis=0) / 1e6
     return PairedLatency(
-        reference_ms=float(np.median(times[:, 0])),
-        candidate_ms=float(np.median(times[:, 1])),
-        ratio=float(np.median(ratios)),
-        ratio_95=(float(ratios[low - 1]), float(ratios[high - 1])),
+        reference_ms=float(medians[1]),
+        candidate_ms=float(medians[0]),
+        ratio=found.ratio,
+        ratio_95=(found.low, found.high),
     )

@@ -6,7 +6,7 @@ Every factory returns a `Made`. Inputs come from one .npz file, so that all are 
 
 import importlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 
 from toolkit.errors import InputError, SetupError, ToolkitError
 from toolkit.npz import read_npz, write_npz
+from toolkit.profiling.in_force import in_force
 from toolkit.runtime.fresh import answer
-from toolkit.tensors import Array
+from toolkit.tensors import Array, TensorSpec, check_feeds
 
 Outputs = Mapping[str, Array]
 _OPTIMUM_CLASSES = (
@@ -56,13 +57,18 @@ def ours(*, model: str, options: dict[str, Any], config: dict[str, str], feeds: 
     """
     from toolkit.runtime import Provider, SessionOptions, open_session
 
-    chosen = {**options, "provider": Provider(options["provider"])}
-    session = open_session(Path(model), SessionOptions(**chosen), config=config)
+    chosen = SessionOptions(**{**options, "provider": Provider(options["provider"])})
+    session = open_session(Path(model), chosen, config=config)
     given = _feeds(feeds, [spec.name for spec in session.inputs])
+    _check_fit(given, session.inputs)
     return Made(
         run=lambda: session.run(given),
         outputs=lambda: session.run(given),
-        facts={"provider": str(session.provider), "placement": session.placement},
+        facts={
+            "provider": str(session.provider),
+            "placement": session.placement,
+            "session": in_force(chosen, config).as_json(),
+        },
     )
 
 
@@ -131,7 +137,7 @@ def onnxruntime(
     started = session.get_providers()
     if wanted not in started:
         raise SetupError(f"{wanted} did not start; ONNX Runtime chose {started}")
-    with _failures("onnxruntime", "running"):
+    with _failures("onnxruntime", "running", expected=f"a model that takes {_described(given)}"):
         session.run(None, given)
     return Made(
         run=lambda: session.run(None, given),
@@ -161,7 +167,9 @@ def torch(*, source: str, feeds: str, threads: int = 0, compile: bool = False) -
         with torch.inference_mode():
             return called(**tensors)
 
-    with _failures("torch", "running"):
+    with _failures(
+        "torch", "running", expected=f"a module whose arguments are {_described(tensors)}"
+    ):
         run()
     return Made(
         run=run,
@@ -288,15 +296,31 @@ def _extra(package: str, extra: str) -> Iterator[None]:
         ) from error
 
 
+def _check_fit(given: Mapping[str, Array], specs: Sequence[TensorSpec]) -> None:
+    """Refuse inputs of another contender that this one does not take."""
+    try:
+        check_feeds(given, specs, source="MODEL", allow_non_finite=True)
+    except InputError as error:
+        raise InputError(
+            f"it does not take the inputs of the first contender: {error.problem}",
+            expected=error.expected,
+            fix="--shape NAME=SIZE with sizes that both take",
+        ) from error
+
+
+def _described(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {[*array.shape]}" for name, array in given.items())
+
+
 @contextmanager
-def _failures(package: str, doing: str) -> Iterator[None]:
+def _failures(package: str, doing: str, *, expected: str = "") -> Iterator[None]:
     """Whatever a peer raises is no bug of ours."""
     try:
         yield
     except ToolkitError:
         raise
     except Exception as error:
-        raise InputError(f"{package} failed while {doing}: {error}") from error
+        raise InputError(f"{package} failed while {doing}: {error}", expected=expected) from error
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Rounds:
         seed: Of the order of starts and turns.
         outputs: A folder for `<position>.npz`, the outputs of each contender in the first round.
         facts: What each contender said of itself when it was opened last.
-        latencies_ns: All turns of each contender so far.
+        latencies_ns: All turns of each contender so far, those of a round that failed too.
     """
 
     contenders: Sequence[Contender]
@@ -107,11 +107,9 @@ class Rounds:
             for process in processes:
                 process.stop()
             runs = [_runs_a_turn(process) for process in processes]
+            self.latencies_ns = self.latencies_ns or [[] for _ in positions]
             cycles = self._cycles(processes, runs, order)
         self._made += 1
-        self.latencies_ns = self.latencies_ns or [[] for _ in positions]
-        for i in positions:
-            self.latencies_ns[i] += [cycle[i] for cycle in cycles]
         return np.array(cycles)
 
     def _cycles(
@@ -123,6 +121,7 @@ class Rounds:
             turn = [0.0] * len(processes)
             for i in order.sample(range(len(processes)), len(processes)):
                 turn[i] = statistics.median(processes[i].turn(lead=1, runs=runs[i]))
+                self.latencies_ns[i].append(turn[i])
             cycles.append(turn)
         return cycles
 
@@ -162,7 +161,14 @@ class Process:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             error = answer["error"]
-            raise revive({**error, "problem": f"{self._name}: {error['problem']}"})
+            raise revive(
+                {
+                    **error,
+                    "problem": f"{self._name}: {error['problem']}",
+                    "fix": error["fix"]
+                    or "toolkit profile it alone: that says in which run it fails",
+                }
+            )
         return answer
 
     def turn(self, *, lead: int, runs: int, seconds: float = 0.0) -> list[int]:

@@ -87,7 +87,7 @@ def prepare(
     reference = _read(given.reference)
     if given.files:
         feeds = _of_files(specs, given.files)
-        samples = samples_per_run(feeds)
+        samples = _samples(specs, feeds, scenario)
         if (
             isinstance(scenario, MultiStream)
             and is_batchable(specs)
@@ -103,12 +103,21 @@ def prepare(
     kind: InputKind = "random"
     if reference is not None and set(reference) == set(made):
         kind = "reference"
-    return Queries(feeds=[made], kind=kind, samples=samples_per_run(made))
+    return Queries(feeds=[made], kind=kind, samples=_samples(specs, made, scenario))
 
 
 def is_batchable(specs: Sequence[TensorSpec]) -> bool:
     """Whether several samples go into one run: every input's first axis is symbolic."""
     return all(spec.shape and isinstance(spec.shape[0], str) for spec in specs)
+
+
+def _samples(specs: Sequence[TensorSpec], feeds: Feeds, scenario: Scenario) -> int:
+    """Data items of a run. An input of one axis is a signal, but where that axis is a batch."""
+    if isinstance(scenario, (MultiStream, Offline)) and is_batchable(specs):
+        sizes = {array.shape[0] for array in feeds.values()}
+        if len(sizes) == 1:
+            return int(sizes.pop())
+    return samples_per_run(feeds)
 
 
 def _with_streams(

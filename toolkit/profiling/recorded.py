@@ -15,6 +15,7 @@ from toolkit.profiling.optimized import NodeFacts, read_optimized
 from toolkit.profiling.peaks import Peaks
 from toolkit.profiling.queries import Given
 from toolkit.profiling.roofline import NodeRoof, Roofline, roofline
+from toolkit.profiling.scenarios import Scenario, SingleStream
 from toolkit.profiling.specification import Model, options_document
 from toolkit.runtime.fresh import call_fresh
 
@@ -54,6 +55,7 @@ class RecordedRun:
                 "nodes_ms": times.nodes_ms,
                 "plain_p50_ms": plain_p50_ms,
                 "threads": self.recording.threads,
+                "shapes": self.recording.shapes,
                 "meaning": "shares of an instrumented run; its time is not latency",
             },
             "by_operator": [_group(group, "op") for group in times.operators],
@@ -85,6 +87,7 @@ def record_run(
     model: Model,
     *,
     given: Given | None = None,
+    scenario: Scenario | None = None,
     runs: int = RUNS,
     warmup: int = WARMUP,
     peaks: bool = True,
@@ -94,6 +97,7 @@ def record_run(
     Args:
         model: What to run, see `specification.open_model`.
         given: What to feed it with; the package's reference inputs or random ones if not given.
+        scenario: Its queries or batches are what is run; single samples if not given.
         runs: Runs that count, at most; fewer where they take more than ten seconds.
         warmup: Runs before them, after the first one.
         peaks: Measure the machine's peaks too, about three seconds, for the roofline.
@@ -106,7 +110,7 @@ def record_run(
         raise InputError(f"{runs} runs show nothing", expected="one run or more")
     with tempfile.TemporaryDirectory(prefix="toolkit-recording-") as folder:
         request = Request(
-            target=target(model, given, runs=runs, warmup=warmup),
+            target=target(model, given, scenario, runs=runs, warmup=warmup),
             folder=folder,
             peaks=peaks,
         )
@@ -125,7 +129,14 @@ def record_run(
     return RecordedRun(times=times, roofline=roof, recording=recording, events=tuple(events))
 
 
-def target(model: Model, given: Given | None, *, runs: int, warmup: int) -> Target:
+def target(
+    model: Model,
+    given: Given | None,
+    scenario: Scenario | None = None,
+    *,
+    runs: int,
+    warmup: int,
+) -> Target:
     """A model as a request to a fresh process, which is fed its own reference if nothing else."""
     given = given or Given()
     return Target(
@@ -134,6 +145,7 @@ def target(model: Model, given: Given | None, *, runs: int, warmup: int) -> Targ
         options=options_document(model.options),
         config=dict(model.config),
         given=msgspec.structs.replace(given, reference=str(model.reference or "")),
+        scenario=scenario or SingleStream(),
         warmup=warmup,
         runs=runs,
     )

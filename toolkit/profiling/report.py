@@ -10,6 +10,7 @@ from toolkit.errors import CheckFailedError, InputError, ToolkitError
 from toolkit.machine import Machine
 from toolkit.profiling.conditions import Conditions
 from toolkit.profiling.curve import TimeSlice
+from toolkit.profiling.in_force import InForce
 from toolkit.profiling.loop import WarmUp
 from toolkit.profiling.queries import InputKind
 from toolkit.profiling.rate import Trial
@@ -54,9 +55,9 @@ class Settings:
         provider: The execution provider.
         provider_options: Its options.
         allow_fallback: Whether the CPU would do.
-        threads: Intra-op threads; 0 left the choice to ONNX Runtime (one a physical core).
-        spinning: Whether idle threads spin.
-        graph_level: The graph optimization level.
+        threads: Intra-op threads that were asked for; 0 for none, see `ProfileReport.session`.
+        spinning: Whether idle threads may spin.
+        graph_level: The graph optimization level that was asked for.
     """
 
     scenario: Mapping[str, Any]
@@ -91,6 +92,10 @@ class Environment:
         variant: The package's variant, COMPONENT/VARIANT where there are several components; empty
             for a bare file.
         sha256: Digest of the model file.
+        package_sha256: Digest of the package's documents, which hold its session options and the
+            digest of every file; empty for a bare file.
+        data_sha256: Digest of the data file; empty for none.
+        inputs_sha256: Digest of the file of each input that was given.
         shapes: Shape by input.
         inputs: "reference" for the package's own, "random" for seeded ones, "data" for a data
             set's, "files" for tensors that were given.
@@ -102,6 +107,9 @@ class Environment:
     model: str
     variant: str
     sha256: str
+    package_sha256: str
+    data_sha256: str
+    inputs_sha256: Mapping[str, str]
     shapes: Mapping[str, Sequence[int]]
     inputs: InputKind
     machine: Machine
@@ -122,13 +130,17 @@ class ProfileReport:
         conditions: What the machine did during the runs.
         curve: Percentiles over time.
         rate_per_s: At which queries arrived, or the highest that was found; server only.
+        served_per_s: Queries that were answered a second; server only.
         busy_share: Share of its time that the server was busy; None for other scenarios.
         trials: Rates that were tried to find the highest.
         passes: What one pass of the offline scenario holds; None for other scenarios.
         session_creation: In fresh processes.
         first_run: In the same processes; None when the model failed at once.
+        process_medians_ms: p50 in each fresh process: of all timed runs in the first, of runs for
+            a second in the others.
         peak_rss_mb: Of the measuring process, in 10^6 bytes; None where it cannot be read.
         provider: The execution provider that ran.
+        session: The session options that it ran with, whoever asked for them.
         placement: Graph nodes by ONNX Runtime's provider name.
         settings: What was asked for.
         environment: Where it was measured.
@@ -142,15 +154,18 @@ class ProfileReport:
     first_run: FreshTimes | None
     peak_rss_mb: float | None
     provider: str
+    session: InForce
     placement: Mapping[str, int]
     settings: Settings
     environment: Environment
     failure: str = ""
+    process_medians_ms: Sequence[float] = ()
     warmup: WarmUp | None = None
     findings: Sequence[str] = ()
     conditions: Conditions = field(default_factory=Conditions)
     curve: Sequence[TimeSlice] = ()
     rate_per_s: float | None = None
+    served_per_s: float | None = None
     busy_share: float | None = None
     trials: Sequence[Trial] = ()
     passes: Throughput | None = None
@@ -159,13 +174,14 @@ class ProfileReport:
     def throughput_per_s(self) -> float | None:
         """Samples a second.
 
-        One run after another: those of a run over its mean time. Server: those that arrived.
+        One run after another: those of a run over its mean time. Server: those that were
+        answered, from the first arrival to the last answer.
         Offline: those of a pass over the median pass.
         """
         if self.latency is None or self.latency.mean_ms == 0:
             return None
         if self.scenario == "server":
-            return self.rate_per_s and self.rate_per_s * self.samples_per_run
+            return self.served_per_s and self.served_per_s * self.samples_per_run
         is_offline = self.scenario == "offline"
         ms = self.latency.percentiles_ms[50] if is_offline else self.latency.mean_ms
         return 1e3 * self.samples_per_run / ms
@@ -191,6 +207,8 @@ class ProfileReport:
             "warmup": None if self.warmup is None else to_builtins(self.warmup),
             "latency_ms": {} if latency is None else _latency(latency),
             "interval_95": {} if latency is None else _by_name(latency.intervals_ms),
+            "interval_is_of": "this process and period",
+            "p50_by_process": list(self.process_medians_ms),
             "interval_needs_samples": {} if latency is None else _by_name(latency.runs_needed),
             "independent_samples": {} if latency is None else _by_name(latency.independent_runs),
             "upper_bound_99": {} if latency is None else _by_name(latency.upper_bounds_ms),
@@ -202,13 +220,15 @@ class ProfileReport:
             "throughput_per_s": self.throughput_per_s,
             "throughput_interval_95": self.throughput_interval,
             "rate_per_s": self.rate_per_s,
+            "served_per_s": self.served_per_s,
             "busy_share": self.busy_share,
             "trials": [to_builtins(trial) for trial in self.trials],
             "pass": None if self.passes is None else _pass(self.passes, self.latency),
             "session_creation_ms": _fresh(self.session_creation),
             "first_run_ms": None if self.first_run is None else _fresh(self.first_run),
             "peak_rss_mb": self.peak_rss_mb,
-            "threads": self.settings.threads,
+            "threads": self.session.threads,
+            "session": self.session.as_json(),
             "provider": self.provider,
             "placement": dict(self.placement),
             "settings": asdict(self.settings),

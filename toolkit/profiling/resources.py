@@ -9,7 +9,8 @@ import msgspec
 
 from toolkit.errors import InputError
 from toolkit.profiling.energy import Gpu, GpuWatch, packages, read_uj, spent_joules
-from toolkit.profiling.instrumented import Target, session_options, session_threads, target_feeds
+from toolkit.profiling.in_force import in_force
+from toolkit.profiling.instrumented import Target, session_options, target_feeds
 from toolkit.profiling.memory import Memory, memory, peak_rss_mb
 from toolkit.runtime.fresh import answer, call_fresh
 
@@ -113,7 +114,7 @@ def weigh(document: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = msgspec.to_builtins(
         Resources(
             runs=runs,
-            threads=session_threads(options.threads, target.config),
+            threads=in_force(options, target.config).threads,
             empty=empty,
             loaded=loaded,
             steady=steady,

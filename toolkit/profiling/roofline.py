@@ -106,7 +106,7 @@ def roofline(
         facts: The optimized graph's nodes by name; None when it could not be read.
         no_facts: Why not.
     """
-    under = [_node_roof(node, all_threads, None if facts is None else facts) for node in nodes]
+    under = [_node_roof(node, all_threads, facts) for node in nodes]
     counted = [roof for roof in under if roof.least_ms is not None]
     time = sum(roof.node.ms for roof in counted)
     least = sum(roof.least_ms or 0.0 for roof in counted)

@@ -4,19 +4,24 @@ Source of the scenarios: V. J. Reddi et al., "MLPerf Inference Benchmark", ISCA 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from toolkit.errors import InputError
-from toolkit.profiling.statistics import PERCENTILES, runs_for_interval
+from toolkit.profiling.statistics import MEDIAN, PERCENTILES, runs_for_interval
 
 ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
 
 
 BUDGET_S = 10.0
+BOUNDED = 99.0
+"""The percentile that a latency bound is about."""
+
 OFFLINE_BATCH = 16
+SHARE_S = 1.0
+"""What each of the other fresh processes is timed for."""
 
 
 class SingleStream(
@@ -73,14 +78,13 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """How much is measured.
 
     Attributes:
-        runs: Timed runs; None makes as many as every percentile needs for its interval, 400 and a
-            second at least, as far as the budget goes.
+        runs: Timed runs; None makes as many as fit into the budget.
         warmup: Runs made and discarded before them, after the first run; None goes on until they
             are steady.
         warmup_limit_s: The longest that waiting for steady runs may take.
         budget_s: The longest that the timed runs may take; None for 10 s, or for as long as a
             number of runs that was asked for takes.
-        sustained_s: Go on for this long; for a curve over time. 0 stops as soon as is known enough.
+        sustained_s: Go on for this long; for a curve over time. 0 leaves it to the budget.
         percentiles: Those that are reported.
         must_carry: Whether each of these percentiles must get its interval.
     """
@@ -108,6 +112,22 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
         return max(runs_for_interval(percentile) for percentile in self.percentiles)
 
 
+def share(scenario: Scenario, effort: Effort) -> Effort | None:
+    """What the other fresh processes time, to tell how far processes are apart; None for nothing.
+
+    A queue and passes over data would take as long again.
+    """
+    if not isinstance(scenario, (SingleStream, MultiStream)):
+        return None
+    return Effort(
+        runs=effort.runs,
+        warmup=effort.warmup,
+        warmup_limit_s=min(SHARE_S, effort.warmup_limit_s),
+        budget_s=min(SHARE_S, effort.limit_s),
+        percentiles=(MEDIAN,),
+    )
+
+
 def scenario_of(document: Mapping[str, Any]) -> Scenario:
     """The scenario that a document describes, such as {"name": "multi-stream", "streams": 4}.
 
@@ -119,6 +139,12 @@ def scenario_of(document: Mapping[str, Any]) -> Scenario:
     except msgspec.ValidationError as error:
         raise InputError(f"the scenario is none that is known: {error}") from error
     return converted
+
+
+def reported(scenario: Scenario, percentiles: Sequence[float]) -> tuple[float, ...]:
+    """The percentiles of a report: the median always, and what a bound is judged by."""
+    has_bound = isinstance(scenario, Server) and scenario.latency_bound_ms is not None
+    return tuple(sorted({MEDIAN, *map(float, percentiles), *([BOUNDED] if has_bound else [])}))
 
 
 def check(scenario: Scenario, effort: Effort) -> None:
@@ -135,7 +161,7 @@ def check(scenario: Scenario, effort: Effort) -> None:
     if effort.warmup is not None and effort.warmup < 0:
         raise InputError(f"{effort.warmup} warm-up runs cannot be made", expected="zero or more")
     for name, value in (("budget", effort.budget_s), ("warm-up limit", effort.warmup_limit_s)):
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"a {name} of {value:g} s measures nothing", expected="more than 0 s")
     given = {
         "a number of runs": effort.runs is not None,
@@ -171,9 +197,11 @@ def _check_scenario(scenario: Scenario) -> None:
                 expected="queries a second, or p99 in milliseconds",
                 fix="--rate 100, or --find-rate --latency-bound 5ms",
             )
-        case Server(rate_per_s=rate) if rate is not None and rate <= 0:
-            raise InputError(f"a rate of {rate:g}/s asks nothing", expected="more than 0")
-        case Server(latency_bound_ms=bound) if bound is not None and bound <= 0:
+        case Server(rate_per_s=rate) if rate is not None and not 0 < rate < math.inf:
+            raise InputError(
+                f"a rate of {rate:g}/s asks nothing", expected="more than 0", fix="--rate 100"
+            )
+        case Server(latency_bound_ms=bound) if bound is not None and not 0 < bound < math.inf:
             raise InputError(f"no run keeps a bound of {bound:g} ms", expected="more than 0 ms")
         case Server(sessions=sessions) if sessions < 1:
             raise InputError(f"{sessions} sessions answer nothing", expected="one or more")

@@ -40,6 +40,7 @@ SPENDING_POWER = 2
 NEAR = 1.01
 """Once a ratio is this close to a factor for certain, telling them apart is not worth the time."""
 
+OVERRUN = 1.1
 LEAST_ROUNDS = 3
 """Fewer carry no useful interval: Student's t with one degree of freedom."""
 
@@ -131,6 +132,14 @@ def judge(
             return Judged(
                 intervals=intervals, rounds=rounds, seconds=elapsed, is_decided=is_decided
             )
+
+
+def overrun(seconds: float, budget_s: float, rounds: int) -> list[str]:
+    """What is to be said where measuring took longer than it should have; nothing otherwise."""
+    if seconds <= budget_s * OVERRUN:
+        return []
+    why = f"{LEAST_ROUNDS} rounds, each with new processes, are the fewest that carry an interval"
+    return [f"took {seconds:.0f} s, over the budget of {budget_s:g} s, for {rounds} rounds: {why}"]
 
 
 def ratio_intervals(rounds: Sequence[Array], *, error: float) -> list[RatioInterval]:

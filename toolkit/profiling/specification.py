@@ -8,13 +8,17 @@
 Settings follow after commas: `PKG@int8,threads=1,spinning=off`.
 """
 
+import difflib
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.package import ModelPackage, Split, is_bare, refuse_component
+from toolkit.package import SUFFIX, ModelPackage, Split, Variant, is_bare, refuse_component
+from toolkit.package.package import COMPONENT_FILE, MANIFEST
+from toolkit.package.tuned import TUNED
 from toolkit.profiling.processes import CAN_STOP, Contender
 from toolkit.runtime import Provider, SessionOptions
 from toolkit.runtime.entries import (
@@ -29,6 +33,10 @@ from toolkit.runtime.entries import (
 PEERS = ("onnxruntime", "torch", "optimum")
 
 
+class SettingError(InputError):
+    """What was typed after `--compare` is no contender, whatever files there are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A model with the settings that it is opened with.
@@ -38,8 +46,10 @@ class Model:
         file: The `.onnx` file.
         options: Provider, threads and the like.
         config: Session configuration, of the variant and of settings.
+        tuned: Names of those entries that were tuned for this class of machine.
         reference: Its own inputs; None for none.
         package: The package's directory; None for a bare file.
+        package_sha256: Digest of the package's documents, which name every file's; empty likewise.
         variant: The package's variant, COMPONENT/VARIANT where there are several components; empty
             for a bare file.
         component: Its component; empty for a bare file.
@@ -51,16 +61,23 @@ class Model:
     file: Path
     options: SessionOptions
     config: Mapping[str, str]
+    tuned: tuple[str, ...] = ()
     reference: Path | None = None
     package: Path | None = None
+    package_sha256: str = ""
     variant: str = ""
     component: str = ""
     offline: Mapping[str, int] | None = None
     split: Split | None = None
 
     @property
+    def place(self) -> Path:
+        """The package, or the bare file."""
+        return (self.package or self.file).resolve()
+
+    @property
     def again(self) -> str:
-        """What to compare with to repeat a comparison: no folder, as in `name`."""
+        """What to compare with to repeat a comparison: no more folders than in `name`."""
         return self.name
 
     def contender(self, feeds: Path) -> Contender:
@@ -128,10 +145,9 @@ def open_model(
         InputError: The source is missing or damaged, or has no such component or variant.
     """
     options = options or SessionOptions()
+    _check_source(source)
     if is_bare(source, variant):
         refuse_component(source, component)
-        if not source.is_file():
-            raise InputError(f"the model {source} does not exist", expected="an .onnx file")
         return Model(name=source.name, file=source, options=options, config={})
     if variant is not None and "/" in variant:  # a variant's own name holds none
         named, _, variant = variant.partition("/")
@@ -152,12 +168,47 @@ def open_model(
         file=package.verified(chosen),
         options=options,
         config=chosen.session_options,
+        tuned=_tuned(chosen),
         reference=reference if reference is not None and reference.is_file() else None,
         package=source,
+        package_sha256=package_sha256(package),
         variant=spelled,
         component=package.component_name,
         split=chosen.split(options.provider),
     )
+
+
+def _check_source(source: Path) -> None:
+    is_file = source.suffix.lower() == ".onnx"
+    if source.is_file() if is_file else source.is_dir():
+        return
+    folder = source.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    models = [name for name in names if name.endswith((".onnx", SUFFIX))]
+    alike = difflib.get_close_matches(source.name, models, n=1)
+    fix = f"toolkit profile {folder / alike[0]}" if alike else "toolkit demo   (makes a package)"
+    if source.is_file():
+        fix = f"toolkit export {source} -o {source.stem}{SUFFIX}"
+    raise InputError(
+        f"{source} is no model" if source.exists() else f"the model {source} does not exist",
+        expected="a model package, a directory that toolkit export writes, or an .onnx file",
+        fix=fix,
+    )
+
+
+def package_sha256(package: ModelPackage) -> str:
+    """Digest of a package's documents: it changes with every file, and with session options."""
+    digest = hashlib.sha256()
+    for file in (package.path / MANIFEST, package.component_directory / COMPONENT_FILE):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _tuned(variant: Variant) -> tuple[str, ...]:
+    """Names of the session options that were tuned and are in force here."""
+    asked = variant.session_options
+    tuned = variant.contents.details.get(TUNED, {}).get("session_options", {})
+    return tuple(key for key, value in tuned.items() if asked.get(key) == value)
 
 
 def parse(text: str, subject: Model) -> Model | Peer:
@@ -220,7 +271,7 @@ def with_settings(model: Model, settings: Mapping[str, str]) -> Model:
             options = replace(options, threads=0)  # so that 0 too goes before the package's
         elif key == "provider":
             if value not in [*Provider]:
-                raise InputError(
+                raise SettingError(
                     f"there is no provider {value!r}", expected=f"one of {', '.join(Provider)}"
                 )
             options = replace(options, provider=Provider(value))
@@ -228,7 +279,7 @@ def with_settings(model: Model, settings: Mapping[str, str]) -> Model:
             name, read = _CONFIG[key]
             config[name] = read(key, value)
         else:
-            raise InputError(
+            raise SettingError(
                 f"there is no setting {key!r}",
                 expected=f"one of threads, provider, {', '.join(_CONFIG)}",
                 fix="toolkit profile --help",
@@ -247,7 +298,7 @@ def options_document(options: SessionOptions) -> dict[str, Any]:
 
 def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Peer:
     if name not in PEERS:
-        raise InputError(f"there is no peer {name!r}", expected=f"one of {', '.join(PEERS)}")
+        raise SettingError(f"there is no peer {name!r}", expected=f"one of {', '.join(PEERS)}")
     parts = [f"{k}={Path(v).name if k == 'source' else v}" for k, v in settings.items()]
     python = settings.pop("python", "")
     if python and not Path(python).is_file():
@@ -257,7 +308,7 @@ def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Pee
     known |= {"torch": {"source", "threads", "compile"}, "optimum": {"source", "threads"}}
     for key, value in settings.items():
         if key not in known[name]:
-            raise InputError(
+            raise SettingError(
                 f"peer:{name} has no setting {key!r}",
                 expected=f"one of python, {', '.join(sorted(known[name]))}",
             )
@@ -268,9 +319,10 @@ def _peer(name: str, settings: dict[str, str], subject: Model, text: str) -> Pee
         arguments.setdefault("threads", subject.options.threads)
         arguments["spinning"] = arguments.get("spinning", True) and CAN_STOP
     if "source" not in arguments:
-        raise InputError(
+        raise SettingError(
             f"{text!r} does not say what {name} shall load",
-            expected="a Hugging Face checkpoint" + (" or a run" if name == "torch" else ""),
+            expected=f"peer:{name},source=FOLDER of a Hugging Face checkpoint"
+            + (" or a run" if name == "torch" else ""),
             fix=f"--compare peer:{name},source=FOLDER",
         )
     shown = [f"{k}={v}" for k, v in settings.items() if k != "source"]
@@ -288,7 +340,7 @@ def _settings(parts: list[str], text: str) -> dict[str, str]:
     for part in parts:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals and value) or key in found:
-            raise InputError(
+            raise SettingError(
                 f"{part!r} in {text!r} is no setting", expected="KEY=VALUE, each key once"
             )
         found[key] = value
@@ -297,13 +349,13 @@ def _settings(parts: list[str], text: str) -> dict[str, str]:
 
 def _whole(key: str, value: str) -> int:
     if not value.isdecimal():
-        raise InputError(f"{key}={value}", expected="a whole number")
+        raise SettingError(f"{key}={value}", expected="a whole number")
     return int(value)
 
 
 def _switch(key: str, value: str) -> bool:
     if value not in {"on", "off"}:
-        raise InputError(f"{key}={value}", expected="on or off")
+        raise SettingError(f"{key}={value}", expected="on or off")
     return value == "on"
 
 
@@ -313,7 +365,7 @@ def _switch_entry(key: str, value: str) -> str:
 
 def _level(key: str, value: str) -> str:
     if value not in LEVEL_NAMES:
-        raise InputError(f"{key}={value}", expected=f"one of {', '.join(LEVEL_NAMES)}")
+        raise SettingError(f"{key}={value}", expected=f"one of {', '.join(LEVEL_NAMES)}")
     return LEVEL_NAMES[value]
 
 

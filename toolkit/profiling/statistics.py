@@ -1,13 +1,11 @@
-"""Timing calls, and what a sample of times supports: percentiles, intervals, a histogram."""
+"""What a sample of times supports: percentiles, intervals, a histogram."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from toolkit.errors import InputError
 from toolkit.profiling.binomial import binomial_cdf
 from toolkit.profiling.dependence import Drift, drift, inefficiency
 from toolkit.profiling.early_stopping import runs_for_bound, slowest_counted
@@ -18,11 +16,10 @@ Clock = Callable[[], int]
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 """Those that are reported when none is asked for."""
 
-RUNS_NEEDED = {50: 1, 90: 10, 95: 20, 99: 100}
-"""Runs that a percentile needs: below, it only repeats the maximum."""
-
+MEDIAN = 50.0
 CONFIDENCE = 0.95
 BARS = 12
+LEAST_FOR_BARS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +31,14 @@ class LatencyReport:
         mean_ms: Arithmetic mean.
         min_ms: The shortest.
         max_ms: The longest.
-        percentiles_ms: By nearest rank, so that each is a run that happened; only those that the
-            number of runs supports (`RUNS_NEEDED`).
+        percentiles_ms: By nearest rank, so that each is a run that happened: the median, and those
+            that have an interval.
         intervals_ms: 95 % interval by percentile; only where the runs can carry one. When the runs
             drift, it is about the average of this period and says nothing of another.
         runs_needed: Runs that an interval would need, for every percentile that has none.
         independent_runs: By percentile, how many independent runs the sample is worth.
         upper_bounds_ms: By percentile, what it is below of with 99 % confidence, as MLPerf's early
-            stopping states it; only where the runs can carry one.
+            stopping states it, but of the independent runs; only where they can carry one.
         bound_needs: Runs that a bound would need, for every percentile that has none.
         drift: The trend; None when the runs are too few to tell.
         histogram: (from_ms, to_ms, runs) a bar, from the shortest to the longest run.
@@ -59,65 +56,6 @@ class LatencyReport:
     bound_needs: Mapping[float, int] = field(default_factory=dict)
     drift: Drift | None = None
     histogram: Sequence[tuple[float, float, int]] = ()
-
-
-def time_calls(
-    call: Callable[[], object],
-    times_ns: list[int],
-    *,
-    warmup: int,
-    runs: int,
-    clock_ns: Clock = time.perf_counter_ns,
-) -> None:
-    """Append the duration of each run to `times_ns`, so that they survive a call that fails.
-
-    Args:
-        call: What is timed.
-        times_ns: Receives one duration a timed run, in nanoseconds.
-        warmup: Calls before them, made and discarded.
-        runs: Timed calls.
-        clock_ns: A monotonic clock in nanoseconds.
-    """
-    for _ in range(warmup):
-        call()
-    for _ in range(runs):
-        start = clock_ns()
-        call()
-        times_ns.append(clock_ns() - start)
-
-
-def measure_latency(
-    call: Callable[[], object], *, warmup: int, runs: int, clock_ns: Clock = time.perf_counter_ns
-) -> LatencyReport:
-    """Latency of a call, one after another.
-
-    Args:
-        call: What is timed.
-        warmup: Calls before the timed ones, made and discarded.
-        runs: Timed calls.
-        clock_ns: A monotonic clock in nanoseconds.
-
-    Raises:
-        InputError: `runs` is not positive, or `warmup` is negative.
-    """
-    check_counts(warmup=warmup, runs=runs)
-    times_ns: list[int] = []
-    time_calls(call, times_ns, warmup=warmup, runs=runs, clock_ns=clock_ns)
-    return summarize(times_ns)
-
-
-def check_counts(*, warmup: int, runs: int) -> None:
-    """Refuse numbers of runs that measure nothing.
-
-    Raises:
-        InputError: `runs` is not positive, or `warmup` is negative.
-    """
-    if runs < 1:
-        raise InputError(
-            f"{runs} runs measure nothing", expected="one run or more", fix="--runs 400"
-        )
-    if warmup < 0:
-        raise InputError(f"{warmup} warm-up runs cannot be made", expected="zero or more")
 
 
 def summarize(
@@ -148,11 +86,12 @@ def summarize(
             needed[percentile] = math.ceil(runs_for_interval(percentile) * worth)
         else:
             intervals[percentile] = (float(ms[ranks[0] - 1]), float(ms[ranks[1] - 1]))
-        slowest = slowest_counted(runs, percentile)
-        if slowest:
-            bounds[percentile] = float(ms[runs - slowest])
+        slowest = slowest_counted(independent[percentile], percentile)
+        if slowest:  # spread over all runs, rounded outwards
+            rank = math.floor((slowest - 1) * runs / independent[percentile])
+            bounds[percentile] = float(ms[runs - 1 - rank])
         else:
-            bound_needs[percentile] = runs_for_bound(percentile)
+            bound_needs[percentile] = math.ceil(runs_for_bound(percentile) * worth)
     return LatencyReport(
         runs=runs,
         mean_ms=float(ms.mean()),
@@ -161,7 +100,7 @@ def summarize(
         percentiles_ms={
             q: float(np.percentile(ms, q, method="inverted_cdf"))
             for q in percentiles
-            if runs >= runs_for_percentile(q)
+            if q == MEDIAN or q in intervals
         },
         intervals_ms=intervals,
         runs_needed=needed,
@@ -171,12 +110,6 @@ def summarize(
         drift=trend,
         histogram=_histogram(ms),
     )
-
-
-def runs_for_percentile(percentile: float) -> int:
-    """Runs below which a percentile only repeats the maximum."""
-    known = RUNS_NEEDED.get(int(percentile)) if percentile == int(percentile) else None
-    return known or math.ceil(round(100 / (100 - percentile), 6))
 
 
 def dependent_ranks(runs: int, independent: int, percentile: float) -> tuple[int, int] | None:
@@ -237,7 +170,7 @@ def _histogram(ordered: Array) -> tuple[tuple[float, float, int], ...]:
 
     Source: J. W. Tukey, "Exploratory Data Analysis", chapter 2: the outer fence.
     """
-    if len(ordered) < RUNS_NEEDED[95]:
+    if len(ordered) < LEAST_FOR_BARS:
         return ()
     low, high = float(ordered[0]), float(ordered[-1])
     quarter, upper = np.percentile(ordered, [25, 75], method="inverted_cdf")

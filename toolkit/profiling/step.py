@@ -9,9 +9,11 @@ from statistics import median
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from toolkit import __version__
 from toolkit.errors import InputError, ToolkitWarning
+from toolkit.limits import usable_cores
 from toolkit.machine import this_machine
 from toolkit.package import Split
 from toolkit.package.integrity import file_sha256
@@ -32,6 +34,8 @@ from toolkit.profiling.scenarios import (
     Scenario,
     SingleStream,
     check,
+    reported,
+    share,
 )
 from toolkit.profiling.specification import open_model
 from toolkit.profiling.statistics import PERCENTILES, summarize
@@ -79,7 +83,7 @@ def profile(
         component: The package's component; the first when not given.
         variant: The component's variant; the preferred one when not given.
         scenario: How the runs follow each other; one after another when not given.
-        runs: Timed runs, queries or passes; None for as many as the percentiles need.
+        runs: Timed runs, queries or passes; None for as many as fit into the budget.
         warmup: Runs made and discarded before them, after the first run; None for as many as it
             takes until they are steady.
         warmup_limit_s: The longest that waiting for steady runs may take.
@@ -113,7 +117,7 @@ def profile(
         warmup_limit_s=warmup_limit_s,
         budget_s=budget_s,
         sustained_s=sustained_s,
-        percentiles=tuple(sorted({50.0, *map(float, percentiles)})),
+        percentiles=reported(played, percentiles),
         must_carry=must_carry,
     )
     check(played, effort)
@@ -129,6 +133,7 @@ def profile(
         package="" if opened.package is None else str(opened.package),
         options={**given, "provider_options": dict(options.provider_options)},
         config=dict(opened.config),
+        tuned=list(opened.tuned),
         given=Given(
             reference=str(opened.reference or ""),
             data=data,
@@ -147,7 +152,7 @@ def profile(
     answers = [measured]
     for position in range(1, processes if measured.first_run_ms is not None else 1):
         progress(f"session creation and first run, fresh process {position + 1} of {processes}")
-        start_only = msgspec.structs.replace(request, effort=None)
+        start_only = msgspec.structs.replace(request, effort=share(played, effort))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
             answers.append(_measured(start_only, doing=f"starting {name}"))
@@ -162,8 +167,10 @@ def profile(
         samples_per_run=measured.samples_per_run,
         session_creation=_fresh_times([a.creation_ms for a in answers]),
         first_run=_first_runs(answers),
+        process_medians_ms=[float(np.median(a.times_ns)) / 1e6 for a in answers if a.times_ns],
         peak_rss_mb=measured.peak_rss_mb,
         provider=measured.provider,
+        session=measured.session,
         placement=measured.placement,
         settings=Settings(
             **msgspec.structs.asdict(effort),
@@ -181,6 +188,9 @@ def profile(
             model=name,
             variant=opened.variant,
             sha256=file_sha256(model),
+            package_sha256=opened.package_sha256,
+            data_sha256=file_sha256(Path(data)) if data else "",
+            inputs_sha256={key: file_sha256(Path(file)) for key, file in (inputs or {}).items()},
             shapes=measured.shapes,
             inputs=measured.inputs,
             machine=this_machine(),
@@ -189,10 +199,14 @@ def profile(
         ),
         failure=measured.failure["problem"] if measured.failure else "",
         warmup=measured.warmup,
-        findings=() if latency is None else findings(latency, measured, effort),
+        findings=(
+            *measured.session.notes(usable_cores()),
+            *(() if latency is None else findings(latency, measured, effort)),
+        ),
         conditions=measured.conditions,
         curve=curve(measured.started_ns, measured.times_ns, percentiles=effort.percentiles),
         rate_per_s=measured.rate_per_s,
+        served_per_s=measured.served_per_s,
         busy_share=measured.busy_share,
         trials=tuple(measured.trials),
         passes=measured.throughput,

@@ -7,6 +7,7 @@ are inflated", Epidemiology 19, 2008.
 """
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from toolkit.package.write_tuned import write_tuned
 from toolkit.profiling.compare import check_budget, compare_models
 from toolkit.profiling.comparison_report import Beside
 from toolkit.profiling.offline_tuning import offline_splits
+from toolkit.profiling.sequential import OVERRUN
 from toolkit.profiling.specification import Model, open_model, with_settings
 from toolkit.profiling.tuning_report import Settings, Tried, TuneReport
 from toolkit.progress import Progress, silent
@@ -99,6 +101,7 @@ def tune(
             )
             return found.besides
 
+    began = time.monotonic()
     search = _Search(defaults, measure, budget_s, progress)
     threads = threads or default_threads()
     best = search.best(single_settings(threads))
@@ -108,6 +111,14 @@ def tune(
     session_options = (
         {} if best is None else {k: v for k, v in best.model.config.items() if asked.get(k) != v}
     )
+    seconds = time.monotonic() - began
+    if seconds > OVERRUN * budget_s:
+        warnings.warn(
+            f"tuning took {seconds:.0f} s, over its budget of {budget_s:g} s: each comparison "
+            "takes three rounds of new processes at least",
+            ToolkitWarning,
+            stacklevel=2,
+        )
     machine = machine_class()
     report = TuneReport(
         package=path.name,
@@ -218,10 +229,10 @@ class _Search:
         return chosen
 
     def best_split(self, splits: Sequence[Split], model: Model) -> Split | None:
-        """The split of offline work that is faster than the toolkit's own for certain, if any.
+        """The split of offline work that is faster than the untuned one for certain, if any.
 
         Args:
-            splits: The toolkit's own first.
+            splits: The untuned one first.
             model: With the session options that it will have.
         """
         usual, *others = splits
@@ -235,7 +246,10 @@ class _Search:
                 stage=stage,
                 reference=replace(model, offline=usual.document),
             )
-            best = max(found, key=lambda f: f.tried.speed)
+            agreeing = [f for f in found if f.tried.agrees]
+            if not agreeing:
+                return None
+            best = max(agreeing, key=lambda f: f.tried.speed)
             is_enough = (
                 best.tried.speed > PROMISING
                 if stage == "screening"

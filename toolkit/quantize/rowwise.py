@@ -1,21 +1,21 @@
 """int8 products whose activations are quantized row by row, so that batch mates cannot matter."""
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.optimize import load_with_shapes, optimize_for_cpu
+from toolkit.optimize.attention import MICROSOFT
+from toolkit.optimize.editing import Editor, replace
 from toolkit.quantize.ranges import RowRange, row_range
 from toolkit.quantize.weights import SMALLEST, quantize_weights, symmetric_int8
-from toolkit.tensors import Array
 
 if TYPE_CHECKING:
     import onnx_ir
 
-_MICROSOFT = "com.microsoft"
 _QUANTIZE_LINEAR = 10
 """The opset that brought QuantizeLinear; older graphs are left alone."""
 _REDUCE_WITH_INPUTS = 18
@@ -35,7 +35,8 @@ def quantize_rowwise(model: Path, target: Path) -> int:
     rows, so that neither batch mates nor padding nor the number of threads can change an answer.
     A row with an infinity, or of NaN, stays so; one NaN among numbers can be lost in ReduceMax.
     Products that read the same activation share its quantized form. Tables and the weights of
-    other operators become int8 as in `quantize_weights`; attention's own products stay float.
+    other operators become int8 as in `quantize_weights`; attention's own products stay float. The
+    graph is first rewritten as `optimize_for_cpu` does.
 
     Args:
         model: The float32 model.
@@ -45,18 +46,17 @@ def quantize_rowwise(model: Path, target: Path) -> int:
         How many products were quantized. With 0 the target is a copy of the model.
     """
     import onnx_ir as ir
-    from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-    loaded = ir.load(model)
+    loaded = load_with_shapes(model)
     graph = loaded.graph
-    LiftConstantsToInitializersPass(lift_all_constants=False)(loaded)
-    rewriting = _Rewriting(graph, graph.opset_imports.get("", 1))
+    optimize_for_cpu(loaded)
+    rewriting = _Rewriting(Editor(graph, "rowwise"), graph.opset_imports.get("", 1))
     count = rewriting.apply()
     if not count:
         target.write_bytes(model.read_bytes())
         return 0
-    graph.opset_imports[_MICROSOFT] = 1
-    _separate_residuals(graph)
+    graph.opset_imports[MICROSOFT] = 1
     RemoveUnusedNodesPass()(loaded)
     with tempfile.TemporaryDirectory() as folder:
         products = Path(folder) / "products.onnx"
@@ -76,22 +76,18 @@ class _Row:
 
 @dataclass
 class _Rewriting:
-    graph: "onnx_ir.Graph"
+    editor: Editor
     opset: int
     rows: dict["onnx_ir.Value", _Row] = field(default_factory=dict)
     weights: dict[tuple["onnx_ir.Value", bool, int], tuple["onnx_ir.Value", "onnx_ir.Value"]] = (
         field(default_factory=dict)
     )
-    constants: dict[tuple[str, tuple[int, ...], bytes], "onnx_ir.Value"] = field(
-        default_factory=dict
-    )
-    made: int = 0
 
     def apply(self) -> int:
         """Rewrite every product that can be; says how many."""
         if self.opset < _QUANTIZE_LINEAR:
             return 0
-        products = [node for node in self.graph if _is_product(self.graph, node)]
+        products = [node for node in self.editor.graph if _is_product(self.editor.graph, node)]
         for node in products:
             self._rewrite(node)
         return len(products)
@@ -104,37 +100,41 @@ class _Rewriting:
         if row is None:
             row = self.rows[activation] = self._quantized_rows(node, activation)
         quantized, scale = self._weight(weight, _flag(node, "transB"), row.range.levels)
-        product = self._node(
+        product = self.editor.node(
             node,
             "MatMulIntegerToFloat",
             [
                 row.quantized,
                 quantized,
-                self._constant(np.float32(1)),
+                self.editor.constant(np.float32(1)),
                 scale,
-                self._constant(np.uint8(row.range.zero_point)),
+                self.editor.constant(np.uint8(row.range.zero_point)),
             ],
-            domain=_MICROSOFT,
+            domain=MICROSOFT,
         )
-        result = self._node(node, "Mul", [product, row.peak])
+        result = self.editor.node(node, "Mul", [product, row.peak])
         if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
-            result = self._node(node, "Add", [result, node.inputs[2]])
-        _replace(self.graph, node, result)
+            result = self.editor.node(node, "Add", [result, node.inputs[2]])
+        replace(self.editor.graph, node, result)
 
     def _quantized_rows(self, before: "onnx_ir.Node", activation: "onnx_ir.Value") -> _Row:
         """Add the nodes that quantize an activation; every one works on all threads."""
         chosen = row_range(activation)
-        magnitude = activation if chosen.one_sided else self._node(before, "Abs", [activation])
+        magnitude = (
+            activation if chosen.one_sided else self.editor.node(before, "Abs", [activation])
+        )
         if self.opset < _REDUCE_WITH_INPUTS:
-            peak = self._node(before, "ReduceMax", [magnitude], {"axes": [-1], "keepdims": 1})
+            peak = self.editor.node(before, "ReduceMax", [magnitude], {"axes": [-1], "keepdims": 1})
         else:
-            axes = self._constant(np.array([-1], np.int64))
-            peak = self._node(before, "ReduceMax", [magnitude, axes], {"keepdims": 1})
-        peak = self._node(before, "Max", [peak, self._constant(np.float32(chosen.floor))])
-        unit = self._node(before, "Div", [activation, peak])
-        step = self._constant(np.float32(1 / chosen.levels))
-        zero_point = self._constant(np.uint8(chosen.zero_point))
-        quantized = self._node(before, "QuantizeLinear", [unit, step, zero_point])
+            axes = self.editor.constant(np.array([-1], np.int64))
+            peak = self.editor.node(before, "ReduceMax", [magnitude, axes], {"keepdims": 1})
+        peak = self.editor.node(
+            before, "Max", [peak, self.editor.constant(np.float32(chosen.floor))]
+        )
+        unit = self.editor.node(before, "Div", [activation, peak])
+        step = self.editor.constant(np.float32(1 / chosen.levels))
+        zero_point = self.editor.constant(np.uint8(chosen.zero_point))
+        quantized = self.editor.node(before, "QuantizeLinear", [unit, step, zero_point])
         return _Row(quantized=quantized, peak=peak, range=chosen)
 
     def _weight(
@@ -147,44 +147,10 @@ class _Rewriting:
             values = np.asarray(weight.const_value.numpy(), np.float32)
             quantized, scale = symmetric_int8(values.T if transposed else values, (0,))
             self.weights[key] = (
-                self._initializer(f"{weight.name}_int8", np.ascontiguousarray(quantized)),
-                self._initializer(f"{weight.name}_scale", scale / np.float32(levels)),
+                self.editor.initializer(f"{weight.name}_int8", np.ascontiguousarray(quantized)),
+                self.editor.initializer(f"{weight.name}_scale", scale / np.float32(levels)),
             )
         return self.weights[key]
-
-    def _node(
-        self,
-        before: "onnx_ir.Node",
-        operator: str,
-        inputs: "Sequence[onnx_ir.Value | None]",
-        attributes: dict[str, int | list[int]] | None = None,
-        *,
-        domain: str = "",
-    ) -> "onnx_ir.Value":
-        import onnx_ir as ir
-
-        self.made += 1
-        node = ir.node(operator, inputs, attributes, domain=domain)
-        node.name = f"rowwise/{self.made}/{operator}"
-        node.outputs[0].name = f"rowwise/{self.made}"
-        self.graph.insert_before(before, node)
-        return node.outputs[0]
-
-    def _constant(self, content: "Array | np.generic") -> "onnx_ir.Value":
-        array = np.asarray(content)
-        key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self.constants:
-            self.constants[key] = self._initializer(f"constant_{len(self.constants)}", array)
-        return self.constants[key]
-
-    def _initializer(self, name: str, content: Array) -> "onnx_ir.Value":
-        import onnx_ir as ir
-
-        self.made += 1
-        name = f"rowwise/{self.made}/{name}"
-        value = ir.val(name, const_value=ir.tensor(content, name=name))
-        self.graph.register_initializer(value)
-        return value
 
 
 def _is_product(graph: "onnx_ir.Graph", node: "onnx_ir.Node") -> bool:
@@ -213,31 +179,3 @@ def _is_plain(gemm: "onnx_ir.Node") -> bool:
 def _flag(node: "onnx_ir.Node", name: str) -> bool:
     attribute = node.attributes.get(name)
     return attribute is not None and bool(attribute.as_int())
-
-
-def _separate_residuals(graph: "onnx_ir.Graph") -> None:
-    """Keep ONNX Runtime from fusing residual additions into SkipLayerNormalization.
-
-    Its CPU kernel is scalar: on float32[32, 384] it took 76 us where Add and LayerNormalization
-    took 18 (onnxruntime 1.31, AVX-512). A `Sum` of two says the same and is not fused.
-    """
-    import onnx_ir as ir
-
-    for node in [*graph]:
-        users = {user.op_type for user, _ in node.outputs[0].uses()}
-        if node.op_type != "Add" or not users & {"LayerNormalization", "ReduceMean"}:
-            continue
-        total = ir.node("Sum", [*node.inputs], name=node.name)
-        graph.insert_before(node, total)
-        _replace(graph, node, total.outputs[0])
-
-
-def _replace(graph: "onnx_ir.Graph", node: "onnx_ir.Node", result: "onnx_ir.Value") -> None:
-    """Let a value stand for a node's output, under its name."""
-    import onnx_ir as ir
-
-    output = node.outputs[0]
-    name, result.type, result.shape = output.name, output.type, output.shape
-    ir.convenience.replace_all_uses_with(output, result, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
-    result.name = name

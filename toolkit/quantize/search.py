@@ -171,7 +171,7 @@ class _Search:
         close = agreement(self.task.specification, self.answers, answers)
         company = batch_invariance(model, self.samples, answers)
         metric = self._metric(answers)
-        latency = self._latency(model)
+        latency = self._latency(target, method)
         measured = replace(
             blank,
             size_bytes=target.stat().st_size,
@@ -197,14 +197,18 @@ class _Search:
         assert not isinstance(self.answers, Decisions)
         return perplexity(answers) / perplexity(self.answers) - 1
 
-    def _latency(self, model: Model) -> PairedLatency:
+    def _latency(self, target: Path, method: Method) -> PairedLatency:
         rng = np.random.default_rng(0)
         count = min(LATENCY_SAMPLES, len(self.samples))
         chosen = rng.choice(len(self.samples), count, replace=False)
         feeds = [self.task.encode([self.samples.items[i]]) for i in chosen]
         if self._is_language:  # what takes the time is the steps that follow
             feeds = [next_step(self.model.session, first) for first in feeds]
-        return paired_latency(self.model.session, model.session, feeds)
+        return paired_latency(
+            lambda: open_session(self.source, self.options, config=self.parent.session_options),
+            lambda: open_session(target, self.options, config=method.session_options),
+            feeds,
+        )
 
     def _missed(self, candidate: Candidate) -> str:
         """The first promise that a candidate breaks, or nothing."""

@@ -5,6 +5,7 @@ ONNX Runtime's package API (seen with 1.29 and 1.31) reads these keys in a varia
 (1.31) takes them too, and does nothing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from toolkit.errors import InputError
@@ -74,3 +75,8 @@ def set_field(settings: Any, key: str, value: str) -> bool:
     else:
         return False
     return True
+
+
+def entries_text(config: Mapping[str, str]) -> str:
+    """Session options as a reader knows them, without the words that all of them begin with."""
+    return ", ".join(f"{key.removeprefix('session.')}={value}" for key, value in config.items())

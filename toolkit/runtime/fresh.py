@@ -27,7 +27,12 @@ class ChildCrashedError(InputError):
     """
 
     def __init__(self, problem: str, *, stderr: str) -> None:
-        super().__init__(problem, expected=stderr.strip()[-_STDERR_SHOWN:])
+        told = stderr.strip()[-_STDERR_SHOWN:]
+        super().__init__(
+            f"{problem}\n{told}" if told else problem,
+            expected="a process that ends by itself: a crash comes from native code or from memory",
+            fix="toolkit doctor   (says what is wrong with this machine), or smaller sizes",
+        )
         self.stderr = stderr
 
 
