@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
+from toolkit.export.checkpoint.marian_tokenizer import has_marian_files, marian_tokenizer
 from toolkit.export.libraries import quiet
 from toolkit.export.torch_graph import first_line
 from toolkit.tasks import TextSpec
@@ -140,6 +141,8 @@ def _tokenizer(opened: Opened) -> Tokenizer:
             return Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers raises bare Exception for every broken file
             raise InputError(f"{file} is no tokenizer: {error}") from error
+    if opened.config.model_type == "marian" and has_marian_files(directory):
+        return marian_tokenizer(directory)
     from transformers import AutoTokenizer
 
     options = {"gguf_file": opened.files.weights[0].name} if opened.files.kind == "gguf" else {}
