@@ -86,7 +86,12 @@ def _export(python: str, checkpoint: Path, exporter: str, folder: Path) -> Outco
         lines = [line for line in said.splitlines() if line.startswith("error:")]
         reason = (lines or said.splitlines()[-1:] or ["no message"])[0].removeprefix("error: ")
         reason = reason.replace(str(checkpoint), "the checkpoint").replace("|", "\\|")
-    return Outcome(parity=parity, reason=reason, seconds=seconds, peak_mib=usage.ru_maxrss / 1024)
+    return Outcome(
+        parity=parity,
+        reason=reason,
+        seconds=usage.ru_utime + usage.ru_stime,
+        peak_mib=usage.ru_maxrss / 1024,
+    )
 
 
 def _page(rows: Sequence[tuple[Architecture, dict[str, Outcome]]]) -> str:
@@ -104,7 +109,7 @@ def _page(rows: Sequence[tuple[Architecture, dict[str, Outcome]]]) -> str:
         f"{machine.cpu}, {machine.cores} cores; {listed}. The exporter `optimum` runs in its own",
         "environment (`make optimum`).",
         "",
-        f"**{exported} of {len(rows)} architectures ({100 * exported / max(len(rows), 1):.0f} %) "
+        f"**{exported} of {len(rows)} architectures ({100 * exported / max(len(rows), 1):.0f} %)",
         "pass with at least one exporter**, which is what `--exporter auto` needs.",
         "",
         "| architecture | " + " | ".join(EXPORTERS) + " |",
