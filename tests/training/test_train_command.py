@@ -41,6 +41,7 @@ def test_quiet_says_nothing_on_stderr(
         (["--set", "learning_rate=fast"], 3, "learning_rate"),
         (["--set", "learning_rate"], 2, "KEY=VALUE"),
         (["--resume"], 3, "no unfinished training"),
+        (["--fast"], 3, "hurry"),
         (["--set", "optimizer=sgd", "--set", "learning_rate=1e30", "--set", "l2=1"], 5, "loss"),
     ],
 )
