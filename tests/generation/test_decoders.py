@@ -61,7 +61,7 @@ def test_greedy_tokens_are_those_of_transformers(
     with torch.no_grad():
         made = theirs.generate(**given, max_new_tokens=32, do_sample=False)
     wanted = made[0, given.input_ids.shape[1] :].tolist()
-    assert len(wanted) > 2 * WINDOW  # past the window of those that have one
+    assert len(wanted) > WINDOW  # past it, for those that have one
     assert tokens(model, prompt, GenerationOptions(max_new_tokens=32)) == wanted
 
 

@@ -35,6 +35,6 @@ def test_it_is_trained_exported_quantized_and_continues_texts(tmp_path: Path) ->
     assert validate(package, data=data).passed
     options = GenerationOptions(max_new_tokens=6)
     for variant in ("fp32", "int4"):
-        answer = load(package, variant=variant)("the film", options)  # type: ignore[call-arg]  # a Generator
+        answer = load(package, variant=variant)("the film", options)  # type: ignore[call-overload]  # a Generator
         assert answer["text"].startswith(" ")
         assert answer["tokens"] <= 6
