@@ -14,7 +14,7 @@ def test_every_public_name_is_offered_and_no_module_is() -> None:
     assert sorted(toolkit.__all__) == toolkit.__all__
 
 
-@pytest.mark.parametrize("name", ["export", "quantize", "evaluate"])
+@pytest.mark.parametrize("name", ["export", "optimize", "quantize", "evaluate"])
 def test_a_function_stays_one_after_its_folder_was_imported(name: str) -> None:
     importlib.import_module(f"toolkit.{name}")
     assert callable(getattr(toolkit, name))

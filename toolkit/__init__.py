@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolkit.evaluate.validation import validate
     from toolkit.export import export
     from toolkit.inference import Model, load
+    from toolkit.optimize.step import optimize
     from toolkit.package import ModelPackage
     from toolkit.profiling import profile
     from toolkit.quantize import quantize
@@ -33,6 +34,7 @@ _HOMES = {
     "evaluate": "evaluate.scoring",
     "export": "export",
     "load": "inference",
+    "optimize": "optimize.step",
     "profile": "profiling",
     "quantize": "quantize",
     "train": "training",
@@ -51,6 +53,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "optimize",
     "profile",
     "quantize",
     "train",

@@ -15,6 +15,7 @@ from toolkit.errors import ToolkitError, ToolkitWarning
 COMMANDS = (
     "train",
     "export",
+    "optimize",
     "quantize",
     "validate",
     "evaluate",

@@ -14,8 +14,11 @@ _LOGGERS = ("torch", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript"
 
 
 @contextmanager
-def export_extra() -> Iterator[None]:
+def export_extra(doing: str = "exporting") -> Iterator[None]:
     """Turn a missing package of the extra into the error that names it.
+
+    Args:
+        doing: What needs it.
 
     Raises:
         SetupError: A package of the extra is not installed.
@@ -26,7 +29,7 @@ def export_extra() -> Iterator[None]:
         if (error.name or "").split(".")[0] not in _PACKAGES:
             raise
         raise SetupError(
-            f"exporting needs {error.name}, which is not installed",
+            f"{doing} needs {error.name}, which is not installed",
             fix="pip install 'onnx-edge-toolkit[cpu,export]'",
         ) from error
 

@@ -69,7 +69,7 @@ def quantize(
         reading: Which columns and rows of the data count.
         methods: Names of the methods to try; all that suit the task when empty.
         component: The component to quantize; the first when not given.
-        variant: The variant to start from; the first with precision fp32 when not given.
+        variant: The variant to start from; the first that is fp32 as exported when not given.
         name: The new variant's name; its precision when not given.
         options: Threads and the like.
         force: Replace a variant of that name.
@@ -112,9 +112,10 @@ def _methods(names: Sequence[str], task: TaskSpec) -> list[Method]:
 
 
 def _float_variant(package: ModelPackage) -> Variant:
-    for variant in package.variants:
-        if variant.contents.precision == "fp32":
-            return variant
+    floats = [variant for variant in package.variants if variant.contents.precision == "fp32"]
+    # The one as exported: `optimize`'s have operators in it that quantizers do not look into.
+    if floats:
+        return min(floats, key=lambda found: bool(found.contents.parent))
     raise InputError(
         f"{package.path} has no fp32 variant to start from",
         expected="a variant of precision fp32",
