@@ -37,6 +37,7 @@ BATCHES, LENGTHS = (1, 3, 8), (4, 17, 128)
 _STEPS = ((0, 1), (5, 1), (0, 4), (6, 3))
 """Tokens in the cache and new ones, at which a decoder is compared: the first call has no cache."""
 _REFERENCE_STEP = (4, 2)
+_REFERENCE_LENGTH = 16
 
 
 class EncoderFeeds(Protocol):
@@ -175,7 +176,7 @@ def parts(opened: Opened, given: EncoderInput, *, start: int, room: int) -> tupl
         TorchPart(
             component=DECODER,
             module=decoder,
-            feeds=make.behind(given.reference, *_REFERENCE_STEP, seed=0),
+            feeds=make.reference(),
             dimensions=_decoder_dimensions(layers, is_masked=given.is_masked),
             shapes=Shapes(
                 traced={SOURCE: 7, **given.traced, "sequence": 3, "past": 5},
@@ -218,22 +219,46 @@ class _DecoderFeeds:
         self._decoder = decoder
         self._given = given
         self._vocabulary = int(config.vocab_size)
+        self._whole: dict[str, Array] = {}
 
     def __call__(self, sizes: Sizes, seed: int) -> dict[str, Array]:
         """Feeds of given sizes."""
-        encoded = self._given.make(sizes, seed)
-        return self.behind(
-            encoded, sizes["past"], sizes["sequence"], seed=seed, length=sizes[SOURCE]
-        )
+        batch, length = sizes["batch"], sizes[SOURCE]
+        encoded = {} if self._given.is_cut else self._given.make(sizes, seed)
+        cross = self._piece(batch, length) if self._given.is_cut else self._crossed(encoded)
+        return self._behind(encoded, cross, sizes["past"], sizes["sequence"], seed=seed)
 
-    def behind(
-        self, encoded: dict[str, Array], past: int, new: int, *, seed: int, length: int = 16
+    def reference(self) -> dict[str, Array]:
+        """Two tokens behind four others, for what the encoder's reference is."""
+        encoded = self._given.reference
+        batch = len(next(iter(encoded.values())))
+        cut = self._given.is_cut
+        cross = self._piece(batch, _REFERENCE_LENGTH) if cut else self._crossed(encoded)
+        return self._behind(encoded, cross, *_REFERENCE_STEP, seed=0)
+
+    def _crossed(self, encoded: dict[str, Array]) -> dict[str, Array]:
+        return run_module(self._encoder, encoded, output_names=())
+
+    def _piece(self, batch: int, length: int) -> dict[str, Array]:
+        """Rows and positions of what the encoder makes of its reference: it runs once."""
+        if not self._whole:
+            self._whole = self._crossed(self._given.reference)
+        rows, places = np.arange(batch), np.arange(length)
+        return {
+            name: value.take(rows % len(value), axis=0).take(places % value.shape[2], axis=2)
+            for name, value in self._whole.items()
+        }
+
+    def _behind(
+        self,
+        encoded: dict[str, Array],
+        cross: dict[str, Array],
+        past: int,
+        new: int,
+        *,
+        seed: int,
     ) -> dict[str, Array]:
-        """New tokens behind `past` others, for what the encoder was fed."""
-        cross = run_module(self._encoder, encoded, output_names=())
-        if self._given.is_cut:
-            places = np.arange(length) % next(iter(cross.values())).shape[2]
-            cross = {name: value.take(places, axis=2) for name, value in cross.items()}
+        """New tokens behind `past` others."""
         batch, heads, _, width = next(iter(cross.values())).shape
         mask = {ENCODER_MASK: encoded["attention_mask"]} if self._given.is_masked else {}
         rng = np.random.default_rng(seed)
