@@ -65,8 +65,14 @@ class Layer:
         """Append a node, or replace the one that makes this output."""
         self.nodes[output] = helper.make_node(operator, inputs, [output], **attributes)
 
-    def write(self, file: Path, *, outputs: tuple[str, ...] = ("y",)) -> Path:
-        """Write the model."""
+    def write(
+        self,
+        file: Path,
+        *,
+        outputs: tuple[str, ...] = ("y",),
+        sizes: tuple[str, str] = ("b", "s"),
+    ) -> Path:
+        """Write the model; the sizes are the names of its symbolic dimensions."""
         known = [onnx.ValueInfoProto(name=name) for name in outputs]
         for value in known:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
@@ -74,8 +80,8 @@ class Layer:
             [*self.nodes.values()],
             "layer",
             [
-                helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", "s", WIDTH]),
-                helper.make_tensor_value_info("keep", TensorProto.BOOL, ["b", "s"]),
+                helper.make_tensor_value_info("x", TensorProto.FLOAT, [*sizes, WIDTH]),
+                helper.make_tensor_value_info("keep", TensorProto.BOOL, [*sizes]),
             ],
             known,
             [numpy_helper.from_array(value, name) for name, value in self.constants.items()],

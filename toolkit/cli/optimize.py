@@ -119,7 +119,7 @@ def _ratio(candidate: "Candidate") -> str:
 
 def _note(report: "OptimizeReport") -> str:
     if not report.variants:
-        return f"nothing was added to {report.package}: no candidate is better here"
+        return f"nothing was added to {report.package}"
     lines = []
     for name in report.variants:
         done = "replaced {} in {}" if name in report.replaced else "added {} to {}"

@@ -142,6 +142,10 @@ def _float16(model: "onnx.ModelProto", provider: Provider) -> "onnx.ModelProto":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one for each weight that float16 cannot hold
         converted: Any = convert_float_to_float16(model, keep_io_types=True)
+    # onnxruntime 1.31 writes the same cast twice for a value that two nodes in float32 read.
+    nodes = {node.SerializeToString(): node for node in converted.graph.node}
+    del converted.graph.node[:]
+    converted.graph.node.extend(nodes.values())
     loaded = ir.from_proto(_without_shapes(converted))
     loaded.graph.sort()  # onnxruntime 1.31 puts the casts of inputs behind their readers
     return ir.to_proto(loaded)

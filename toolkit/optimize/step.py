@@ -237,7 +237,8 @@ class _Search:
             session = self._open(method.name)
             found = [(at, compare_outputs(w, session.run(f))) for at, f, w in self.compared]
         except InputError as error:
-            return replace(made, why=f"it failed: {error.problem}")
+            problem = error.problem.replace(str(target), "the rewritten graph")
+            return replace(made, why=f"it failed: {problem}")
         made = with_parity(made, found, limit=self._limit)
         if method.precision == "fp32" and not made.why:
             made = replace(made, why=self._broken_promise(session))
@@ -319,7 +320,7 @@ class _Search:
         best = ""
         for made in promising:
             if best:
-                judged.append(replace(made, why=f"{best} is faster"))
+                judged.append(replace(made, why=f"{best} is better"))
                 continue
             if not self._is_timed(made.precision):
                 why = "its parity holds; its speed was not measured, for want of a GPU"
