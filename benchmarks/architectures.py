@@ -100,7 +100,7 @@ ARCHITECTURES = (
         write=_encoder(
             "MobileBertForTokenClassification",
             "MobileBertConfig",
-            **SMALL,
+            **{**SMALL, "initializer_range": 0.05},  # it has no norms that keep wider ones small
             embedding_size=32,
             intra_bottleneck_size=32,
             max_position_embeddings=64,
@@ -118,9 +118,13 @@ ARCHITECTURES = (
             num_attention_heads=2,
             max_position_embeddings=64,
             local_attention=16,
+            bos_token_id=2,
+            cls_token_id=2,
+            eos_token_id=3,
+            sep_token_id=3,
         ),
     ),
-    Architecture(name="T5", write=checkpoints.t5_checkpoint),
+    Architecture(name="T5", write=sequence_checkpoints.calm_t5_checkpoint),
     Architecture(name="MarianMT", write=sequence_checkpoints.marian_checkpoint),
     Architecture(name="BART", write=sequence_checkpoints.bart_checkpoint),
     Architecture(name="GPT-2", write=checkpoints.gpt2_checkpoint),

@@ -17,8 +17,56 @@ if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
+_RECURRENT = {"LSTM", "GRU", "RNN"}
+"""Their weights are reordered by nodes that only folding takes away."""
+_LARGE_BYTES = 2**16
 EXTERNAL_ABOVE_BYTES = 2**31 - 2**20
 """protobuf holds no message above 2 GiB; a MiB is left for what is not weights."""
+
+
+def cleaned(model: ModelProto) -> ModelProto:
+    """The graph slimmed and lightened; its large weights are set aside meanwhile, and not copied.
+
+    Args:
+        model: As an exporter wrote it; changed.
+
+    Raises:
+        InputError: The graph cannot be simplified.
+    """
+    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # what follows copies what is not set aside
+        return model
+    if operators(model) & _RECURRENT:
+        return _lightened(slimmed(model), {})
+    light, weights = _set_aside(model)
+    return _lightened(slimmed(light), weights)
+
+
+def _set_aside(model: ModelProto) -> tuple[ModelProto, dict[str, TensorProto]]:
+    """The graph with an input in place of each large initializer, and those."""
+    import onnx
+
+    weights: dict[str, TensorProto] = {}
+    light = onnx.ModelProto()
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) <= _LARGE_BYTES:
+            light.graph.initializer.add().CopyFrom(tensor)
+            continue
+        weights[tensor.name] = tensor
+    graph = model.graph
+    light.graph.name = graph.name
+    light.graph.node.extend(graph.node)
+    light.graph.input.extend(graph.input)
+    light.graph.output.extend(graph.output)
+    light.graph.value_info.extend(graph.value_info)
+    light.graph.sparse_initializer.extend(graph.sparse_initializer)
+    light.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+        for name, tensor in weights.items()
+    )
+    light.ir_version = model.ir_version
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    return light, weights
 
 
 def slimmed(model: ModelProto) -> ModelProto:
@@ -29,8 +77,6 @@ def slimmed(model: ModelProto) -> ModelProto:
     """
     with export_extra():
         import onnxslim
-    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # it copies the model several times
-        return model
     with quiet():
         try:
             slim: ModelProto = onnxslim.slim(model)
@@ -45,17 +91,29 @@ def slimmed(model: ModelProto) -> ModelProto:
     return slim
 
 
-def lightened(model: ModelProto) -> ModelProto:
+def _lightened(model: ModelProto, weights: dict[str, TensorProto]) -> ModelProto:
     """The graph without guards that catch nothing and rows that nobody reads; standard operators.
 
-    A graph that has neither is returned as it is, to the byte.
+    Args:
+        model: The graph, with an input for each weight that was set aside.
+        weights: Those, which go back.
     """
     with export_extra():
         import onnx_ir as ir
-    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # as above
-        return model
     rewritten = with_shapes(model)
-    return ir.to_proto(rewritten) if optimize_standard(rewritten) else model
+    for value in [value for value in rewritten.graph.inputs if value.name in weights]:
+        rewritten.graph.inputs.remove(value)
+        if value.uses():
+            value.const_value = ir.serde.TensorProtoTensor(weights[value.name or ""])
+            rewritten.graph.register_initializer(value)
+    if optimize_standard(rewritten):
+        return ir.to_proto(rewritten)
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    used = {name for graph in _graphs(model) for node in graph.node for name in node.input}
+    model.graph.initializer.extend(tensor for name, tensor in weights.items() if name in used)
+    return model
 
 
 def strip(model: ModelProto) -> None:

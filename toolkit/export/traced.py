@@ -181,7 +181,7 @@ def _checked(
     model = _EXPORTERS[exporter](
         source, part, _trace_feeds(part, traced, seed), tuple(outputs), opset=opset
     )
-    model = graph.lightened(graph.slimmed(model))
+    model = graph.cleaned(model)
     graph.strip(model)
     model.ir_version = IR_VERSION
     graph.write(model, file)
