@@ -110,7 +110,7 @@ METHODS = (
 LANGUAGE_METHODS = (
     Method(
         name="blockwise",
-        summary="4-bit weights with a scale and a zero point for 32, int8 rows of tables",
+        summary="4-bit weights with a scale and a least value for 32, int8 rows of tables",
         precision="int4",
         apply=quantize_blocks,
     ),
