@@ -104,8 +104,11 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
     """
     from toolkit.profiling.measuring import Measuring, first_run
     from toolkit.profiling.queries import prepare
+    from toolkit.profiling.stopping import Stop
     from toolkit.runtime import open_session
 
+    stop = Stop()
+    stop.listen()
     request = msgspec.convert(document, Request)
     options = _options(request)
     count = _sessions(request.scenario)
@@ -128,6 +131,7 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
             seed=request.given.seed,
             threads=effective.threads,
             is_batchable=is_batchable_session(session),
+            stop=stop,
         )
         found, failure = measuring.measure(request.scenario)
     measured = Answer(
