@@ -1,14 +1,21 @@
 """What was measured is shown whatever fails after it, and data is found beside a result."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.profiling.test_replay import FEW, printed
 from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit.cli.main import main
+from toolkit.cli.profiled import show
 from toolkit.errors import InputError
+from toolkit.profiling import profile
+from toolkit.profiling.rate import Trial
+from toolkit.profiling.scenarios import Server
+from toolkit.profiling.statistics import summarize
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,31 @@ def test_a_sweep_says_where_it_was_measured_and_keeps_the_sizes_before_a_failure
     (point,) = json.loads(captured.out)["points"]
     assert point["shape"] == {"sequence": 2}
     assert "it broke" in captured.err
+
+
+def test_a_rate_that_does_not_hold_is_not_called_the_highest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = Server(rate_per_s=50)
+    report = profile(GRAPH, scenario=server, sizes={"sequence": 2}, runs=5, processes=1)
+
+    def shown(*, passed: bool, busy: float) -> str:
+        trial = Trial(rate_per_s=50, queries=9, p99_ms=1, long_p99_ms=1, passed=passed)
+        show(replace(report, trials=(trial,), busy_share=busy), as_json=False)
+        return capsys.readouterr().out
+
+    assert "(the highest found)" in shown(passed=True, busy=0.5)
+    assert "did not hold again" in shown(passed=False, busy=0.5)
+    assert "highest" not in shown(passed=True, busy=1.2)
+
+
+def test_the_terminal_says_what_intervals_and_bounds_are_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = profile(GRAPH, sizes={"sequence": 2}, runs=5, warmup=0, processes=2)
+    times = (1e6 * np.random.default_rng(0).lognormal(size=2000)).astype(int).tolist()
+    show(replace(report, latency=summarize(times)), as_json=False)
+    shown = capsys.readouterr().out
+    assert "of this process and period; p50 by process: " in shown
+    assert "p99 at most" in shown
+    assert shown.count("independent runs)") == 2
