@@ -93,19 +93,11 @@ def overhead() -> tuple[Ratio, Interval]:
                 times = call(session, feeds)
                 totals[block, column] = (time.perf_counter_ns() - began) / CALLS
                 medians[block, column] = np.median(times) / 1e6
-    ratios = np.sort(medians[:, 1] / medians[:, 0])
     added_us = np.sort(totals[:, 1] - totals[:, 0]) / 1e3
     ranks = interval_ranks(BLOCKS, 50)
     assert ranks is not None
-    found = Ratio(
-        reference_ms=float(np.median(medians[:, 0])),
-        candidate_ms=float(np.median(medians[:, 1])),
-        ratio=float(np.median(ratios)),
-        interval_95=(float(ratios[ranks[0] - 1]), float(ratios[ranks[1] - 1])),
-        pairs=BLOCKS,
-    )
     ends = float(added_us[ranks[0] - 1]), float(added_us[ranks[1] - 1])
-    return found, Interval(middle=float(np.median(added_us)), low=ends[0], high=ends[1])
+    return Ratio.of(medians), Interval(middle=float(np.median(added_us)), low=ends[0], high=ends[1])
 
 
 def main() -> None:

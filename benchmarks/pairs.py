@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.profiling.sequential import ratio_intervals
+from toolkit.profiling.paired import paired_calls
 from toolkit.profiling.statistics import interval_ranks
+from toolkit.tensors import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,24 @@ class Ratio:
     ratio: float
     interval_95: tuple[float, float]
     pairs: int
+
+    @classmethod
+    def of(cls, times: Array) -> "Ratio":
+        """Of pairs that do not depend on each other.
+
+        Args:
+            times: float64[pairs, 2] in ms: the reference's and the candidate's; six pairs or more.
+        """
+        ratios = np.sort(times[:, 1] / times[:, 0])
+        ranks = interval_ranks(len(times), 50)
+        assert ranks is not None
+        return cls(
+            reference_ms=float(np.median(times[:, 0])),
+            candidate_ms=float(np.median(times[:, 1])),
+            ratio=float(np.median(ratios)),
+            interval_95=(float(ratios[ranks[0] - 1]), float(ratios[ranks[1] - 1])),
+            pairs=len(times),
+        )
 
 
 def paired(
@@ -50,16 +69,7 @@ def paired(
             start = time.perf_counter_ns()
             call()
             times[i, column] = (time.perf_counter_ns() - start) / 1e6
-    ratios = np.sort(times[:, 1] / times[:, 0])
-    ranks = interval_ranks(pairs, 50)
-    assert ranks is not None
-    return Ratio(
-        reference_ms=float(np.median(times[:, 0])),
-        candidate_ms=float(np.median(times[:, 1])),
-        ratio=float(np.median(ratios)),
-        interval_95=(float(ratios[ranks[0] - 1]), float(ratios[ranks[1] - 1])),
-        pairs=pairs,
-    )
+    return Ratio.of(times)
 
 
 def paired_anew(
@@ -79,24 +89,11 @@ def paired_anew(
         pairs: Timed calls of each in a round.
         warmup: Calls of each in a round that are not timed.
     """
-    measured = []
-    for _ in range(rounds):
-        reference, candidate = open_both()
-        times = np.empty((pairs, 2))
-        for i in range(-warmup, pairs):
-            order = [(0, candidate), (1, reference)]
-            for column, call in order if i % 2 else reversed(order):
-                start = time.perf_counter_ns()
-                call()
-                if i >= 0:
-                    times[i, column] = time.perf_counter_ns() - start
-        measured.append(times)
-    [found] = ratio_intervals(measured, error=0.05)
-    medians = np.median(np.concatenate(measured), axis=0) / 1e6
+    found = paired_calls(open_both, rounds=rounds, pairs=pairs, warmup=warmup)
     return Ratio(
-        reference_ms=float(medians[1]),
-        candidate_ms=float(medians[0]),
+        reference_ms=found.reference_ms,
+        candidate_ms=found.candidate_ms,
         ratio=found.ratio,
-        interval_95=(found.low, found.high),
+        interval_95=found.ratio_95,
         pairs=rounds * pairs,
     )

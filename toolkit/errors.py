@@ -37,5 +37,11 @@ class CheckFailedError(ToolkitError):
     exit_code = 5
 
 
+class StoppedError(ToolkitError):
+    """The user ended the work before its end, as Ctrl-C does."""
+
+    exit_code = 130
+
+
 class ToolkitWarning(UserWarning):
     """Something that the user may want to change and that the toolkit can survive."""

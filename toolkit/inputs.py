@@ -186,12 +186,17 @@ def read_feed(file: Path, spec: TensorSpec) -> Array:
         if kind in SUFFIXES:
             return _image(file, spec)
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            f"{file} cannot be read: {error.strerror or error}",
+            expected=f"a file that holds {spec.name!r}: {spec}",
+            fix=f"--input {spec.name}=FILE.npy",
+        ) from error
     except (ValueError, EOFError, RecursionError) as error:
         raise InputError(f"{file} is damaged, or no {kind} file: {error}") from error
     raise InputError(
         f"{file} is of no format that is known here",
-        expected=".npy, .npz, .json, .png or .jpg",
+        expected=f".npy, .npz, .json, .png or .jpg, with {spec.name!r}: {spec}",
+        fix=f"--input {spec.name}=FILE.npy",
     )
 
 

@@ -14,7 +14,7 @@ from toolkit.errors import InputError
 @dataclass(kw_only=True)
 class Made:
     run: Callable[[], object]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=lambda: {"pid": os.getpid()})
 
     def save(self, file: str) -> None:
         np.savez(file, y=np.zeros(1))
@@ -22,7 +22,7 @@ class Made:
 
 def counting(*, to: int) -> Made:
     """Adds numbers up: twice as many take about twice as long."""
-    return Made(run=lambda: sum(range(to)), facts={"to": to})
+    return Made(run=lambda: sum(range(to)), facts={"to": to, "pid": os.getpid()})
 
 
 def failing(*, on: int, sleep_s: float = 0.0) -> Made:

@@ -12,6 +12,7 @@ from toolkit.cli.details import plain_p50_ms
 from toolkit.cli.main import main
 from toolkit.profiling import instrumented, profile
 from toolkit.profiling.peaks import Peaks
+from toolkit.profiling.resources import RUNS
 from toolkit.profiling.scenarios import Offline
 from toolkit.profiling.writing import check_writable, write_text
 
@@ -34,7 +35,8 @@ def test_the_document_holds_operators_and_resources(
     assert found["instrumented"]["plain_p50_ms"] == document["latency_ms"]["p50"]
     assert found["roofline"]["operations"] == 2 * 32 * 16 + 2 * 4 * 32
     assert found["roofline"]["notes"]
-    assert document["resources"]["cpu_ms_per_run"] >= 0
+    assert document["resources"]["cpu_ms_per_run"] > 0
+    assert document["resources"]["runs"] == RUNS
     assert str(model.parent) not in json.dumps(document)
 
 

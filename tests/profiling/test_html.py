@@ -1,6 +1,7 @@
 """The report as one file: nothing from a network, nothing unescaped, shown by a real browser."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -62,9 +63,19 @@ def comparison(name: str = "tiny.ortpackage") -> dict[str, Any]:
                 "verdict": "faster",
                 "ratio": 0.8,
                 "interval_95": [0.75, None],
+                "latency_ms": {"p50": 1.5625},
                 "sentence": f"{name} is faster",
             }
         ],
+        "rounds": 4,
+        "pairs": 48,
+        "seconds": 21.4,
+        "contenders": {
+            name: {"session": {"threads": 2, "spinning": False, "tuned": []}, "sha256": "d1ge57"},
+            f"other {name}": {"onnxruntime": "1.31.1"},
+        },
+        "notes": ["the other one leaves something out"],
+        "settings": {"options": {"provider": "cpu", "provider_options": {}}},
         "environment": {"model": name},
     }
 
@@ -85,6 +96,12 @@ def document(name: str = "tiny.ortpackage") -> dict[str, Any]:
         "latency_ms": {"mean": 1.3, "min": 1.0, "max": 9.0, "p50": 1.25, "p99": 2.0},
         "interval_95": {"p50": [1.2, 1.3]},
         "interval_needs_samples": {"p99": 368},
+        "interval_is_of": "this process and period",
+        "p50_by_process": [1.25, 1.26, 1.31],
+        "independent_samples": {"p50": 90, "p90": 80, "p99": 95},
+        "upper_bound_99": {"p90": 1.8},
+        "upper_bound_needs_samples": {"p99": 662},
+        "session": {"threads": 2, "spinning": False, "graph_level": "all", "of_package": {}},
         "findings": ["latency rose by 3 %"],
         "curve": [
             {
@@ -228,6 +245,14 @@ def test_a_comparison_is_a_forest_plot_and_sentences() -> None:
     text = seen(page).text
     assert "tiny.ortpackage is faster" in text
     assert "1.250 ms" in text
+    for expected in (
+        *("1.562", "0.7500 to ?", "48 turns of each in 4 rounds", "21 s"),
+        *("threads 2, spinning no", "onnxruntime 1.31.1", "the other one leaves something out"),
+    ):
+        assert expected in text
+    assert "provider cpu" in text
+    assert "provider_options" not in text
+    assert "d1ge57" not in text
     assert "estimate faster" in page
     assert "Latency over time" not in page
 
@@ -266,6 +291,45 @@ def test_latency_over_time_has_a_line_for_each_percentile() -> None:
     assert page.count("<polyline") == 3  # p50, p90 where supported, the slowest
     assert "latency rose" in page
     assert "<polyline" not in render({**document(), "curve": []}, histogram=HISTOGRAM)
+
+
+def test_one_slow_run_does_not_press_the_lines_over_time_together() -> None:
+    def heights(slowest: float) -> list[float]:
+        page = charts.over_time(
+            [("p50", [(0, 1.0), (1, 1.1)]), ("p90", [(0, 1.5)]), ("max", [(0, slowest), (1, 2.0)])]
+        )
+        found = re.findall(r'points="[\d.]+,([\d.]+)', page)
+        assert ("logarithmic" in page) == (slowest > 4)
+        return [float(y) for y in found]
+
+    p50, p90, _ = heights(3.0)
+    assert p50 - p90 > 20
+    p50, p90, _ = heights(100.0)
+    assert p50 - p90 > 10
+    assert "nan" not in charts.over_time([("p50", [(0, 0.0), (1, 5.0)])])
+
+
+def test_a_percentile_beyond_the_bars_says_where_it_is() -> None:
+    page = charts.histogram(HISTOGRAM, [("p50", 1.25), ("p99", 7.5)])
+    assert ">p50<" in page
+    assert "p99 is 7.50 ms, beyond this axis" in page
+    assert "beyond" not in charts.histogram(HISTOGRAM[:3], [("p99", 1.59)])
+
+
+def test_bounds_processes_and_the_session_are_shown() -> None:
+    text = seen(full_page()).text
+    for expected in (
+        *("p90 at most (early stopping)", "80 independent runs", "needs 662 runs"),
+        *("this process and period", "p50 by process: 1.250, 1.260, 1.310 ms", "Session"),
+    ):
+        assert expected in text
+    assert "of package" not in text
+
+
+def test_a_name_of_a_row_is_written_whole() -> None:
+    name = "package@int8,threads=1,spinning=off,graph=basic,memory-pattern=off"
+    row = Interval(name=name, value=1.0, low=0.9, high=1.1, kind="unsure")
+    assert charts.forest([row]).count(name) == 2  # beside it, and where the pointer rests
 
 
 def test_attributes_and_texts_are_escaped() -> None:

@@ -41,14 +41,14 @@ def document_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dic
         (
             SessionOptions(),
             {THREADS_KEY: "2"},
-            "2 threads; asked for by the package: intra_op_num_threads=2",
+            "2 threads; session options: intra_op_num_threads=2",
         ),
         (SessionOptions(threads=4), {THREADS_KEY: "2"}, "4 threads"),
         (SessionOptions(threads=1, spinning=False), {}, "1 thread, spinning off"),
         (
             SessionOptions(threads=1),
             {ARENA_KEY: "0"},
-            "1 thread, arena off; asked for by the package: enable_cpu_mem_arena=0",
+            "1 thread, arena off; session options: enable_cpu_mem_arena=0",
         ),
         (
             SessionOptions(threads=1, graph_level="extended"),
@@ -82,7 +82,7 @@ def test_tuned_options_are_reported_where_they_are_in_force(
     assert document["session"]["of_package"] == {SPINNING_KEY: "0"}
     assert main(["profile", str(package), "--runs", "2", "--warmup", "0", "-q"]) == 0
     shown = capsys.readouterr().out
-    assert "3 threads, spinning off; tuned for this class of machine" in shown
+    assert "3 threads, spinning off; session options, tuned for this class of machine" in shown
     assert main(["inspect", str(package)]) == 0
     shown = capsys.readouterr().out
     assert "intra_op_num_threads=3, intra_op.allow_spinning=0" in shown

@@ -45,8 +45,12 @@ def test_memory_is_told_before_and_after_the_model(resources: Resources) -> None
 
 def test_cpu_time_is_of_the_runs_that_were_made(resources: Resources) -> None:
     assert (resources.runs, resources.threads) == (20, 1)
-    assert resources.cpu_ms_per_run >= 0
+    assert resources.cpu_ms_per_run > 0
     assert resources.wall_ms_per_run > 0
+    # One thread, which cannot be busy for longer than the runs take.
+    assert resources.cpu_ms_per_run <= 1.5 * resources.wall_ms_per_run
+    ratio = resources.cpu_ms_per_run / resources.wall_ms_per_run
+    assert resources.as_json()["cpu_utilization"] == pytest.approx(ratio)
 
 
 def test_what_is_not_known_says_why(resources: Resources) -> None:

@@ -154,6 +154,15 @@ def test_a_server_that_fails_keeps_what_it_answered() -> None:
     assert found["made"] == 7  # the tenth run is the eighth query
 
 
+def test_a_search_that_fails_keeps_its_trials() -> None:
+    server = Server(latency_bound_ms=20.0)
+    measuring = measured(server, Effort(warmup=2), constant, fails_on=6000)
+    found, failure = measuring.measure(server)
+    assert isinstance(failure, InputError)
+    assert [trial.queries for trial in found["trials"]] == [4000]
+    assert found["made"] == 4000
+
+
 def test_a_rate_is_searched_where_a_bound_alone_is_given() -> None:
     server = Server(latency_bound_ms=20.0)
     found, _ = measured(server, Effort(), constant).measure(server)

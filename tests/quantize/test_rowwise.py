@@ -101,11 +101,14 @@ def test_batch_mates_and_threads_change_nothing(tmp_path: Path, threads: int) ->
     assert worst(run(model, x)["y"], run(tmp_path / "int8.onnx", x)["y"]) < 0.03
 
 
-def test_residuals_are_not_fused_into_the_slow_kernel(tmp_path: Path) -> None:
+def test_additions_are_not_fused_into_the_slow_kernels(tmp_path: Path) -> None:
     quantize_rowwise(deep(tmp_path / "float.onnx"), tmp_path / "int8.onnx")
-    operators = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
-    assert operators.count("Sum") == 1
-    assert operators.count("Add") == 1
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    operators = [node.op_type for node in graph.node]
+    assert operators.count("Sum") == 2
+    assert operators.count("Add") == 0
+    stored = {tensor.name for tensor in graph.initializer}
+    assert {v.name for v in graph.value_info} <= stored  # other shapes make the plan worse
 
 
 @pytest.mark.parametrize("transposed", [0, 1])

@@ -203,7 +203,7 @@ class Asked:
             raise typer.BadParameter(
                 f"{error.problem} (expected: {error.expected or error.fix})", param_hint="--compare"
             ) from error
-        except comparing.ComparisonFailedError as stopped:
+        except comparing.ComparisonEndedError as stopped:
             shown.show_so_far(stopped, as_json=as_json)
             raise
         parts = self.replay_part(report.as_json())

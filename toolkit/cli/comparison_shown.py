@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.cli import output, profiled
 
 if TYPE_CHECKING:
-    from toolkit.profiling.compare import ComparisonFailedError
+    from toolkit.profiling.compare import ComparisonEndedError
     from toolkit.profiling.comparison_report import ComparisonReport
     from toolkit.profiling.tuning_report import TuneReport
 
@@ -43,8 +43,8 @@ def show_comparison(report: "ComparisonReport", parts: Mapping[str, Any], *, as_
     profiled.show_replay(parts)
 
 
-def show_so_far(stopped: "ComparisonFailedError", *, as_json: bool) -> None:
-    """Print what was measured until a contender failed."""
+def show_so_far(stopped: "ComparisonEndedError", *, as_json: bool) -> None:
+    """Print what was measured until it ended."""
     if as_json:
         output.show_json(
             {
@@ -59,7 +59,7 @@ def show_so_far(stopped: "ComparisonFailedError", *, as_json: bool) -> None:
         [name, entry["turns"], f"{entry['p50_ms']:.3f}"] for name, entry in stopped.measured.items()
     ]
     heads = ["", "turns", "median, ms"]
-    output.show_table("comparison, until it failed: no verdict", heads, rows)
+    output.show_table("comparison, until it ended: no verdict", heads, rows)
 
 
 def session_line(document: Mapping[str, Any]) -> str:

@@ -95,9 +95,11 @@ def run_points(
             reports.append(
                 profiling.profile(source, **{**typed, "sizes": point}, progress=progress)
             )
-    except profiling.MeasuredError as stopped:
-        reports.append(stopped.report)
-        profiled.show_points(points, reports, as_json=as_json)
+    except ToolkitError as stopped:
+        if isinstance(stopped, profiling.MeasuredError):
+            reports.append(stopped.report)
+        if reports:
+            profiled.show_points(points, reports, as_json=as_json)
         raise
     profiled.show_points(points, reports, as_json=as_json)
 

@@ -32,6 +32,7 @@ def show(
     peak = "unknown" if report.peak_rss_mb is None else f"{report.peak_rss_mb:.0f} MB"
     rate = report.throughput_per_s
     for name, text in (
+        ("intervals", _whose(report)),
         ("throughput", "" if rate is None else _throughput(report, rate)),
         ("", _pass(report)),
         ("server", _server(report)),
@@ -43,6 +44,18 @@ def show(
     ):
         if text:
             output.show_text(f"{name:>12}  {text}")
+
+
+def _whose(report: "ProfileReport") -> str:
+    from toolkit.profiling.report import INTERVAL_IS_OF
+
+    if report.latency is None or report.scenario == "offline":
+        return ""
+    told = f"of {INTERVAL_IS_OF}"
+    if not report.process_medians_ms:
+        return told
+    ms = _Milliseconds(report.latency)
+    return f"{told}; p50 by process: {', '.join(map(ms, report.process_medians_ms))} ms"
 
 
 def _shapes(report: "ProfileReport") -> str:
@@ -97,7 +110,9 @@ def _rows(report: "ProfileReport") -> list[list[str]]:
     for percentile in (90.0, 99.0):
         bound = latency.upper_bounds_ms.get(percentile)
         if bound is not None:
-            rows.append([f"p{percentile:g} at most", ms(bound), "(99 %, MLPerf early stopping)"])
+            worth = f"of {latency.independent_runs[percentile]} independent runs"
+            told = f"(99 %, MLPerf early stopping, {worth})"
+            rows.append([f"p{percentile:g} at most", ms(bound), told])
     spread = f"{ms(latency.min_ms)} to {ms(latency.max_ms)} in {latency.runs} runs"
     rows.append(["mean", ms(latency.mean_ms), f"(range {spread})"])
     return rows
@@ -156,7 +171,10 @@ def _counted(count: int, noun: str, plural: str = "s") -> str:
 def _server(report: "ProfileReport") -> str:
     if report.rate_per_s is None:
         return ""
-    found = " (the highest found)" if report.trials else ""
+    found = ""
+    if report.trials:
+        holds = report.trials[-1].passed and (report.busy_share or 0) < 1
+        found = " (the highest found)" if holds else " (found, and did not hold again)"
     busy = "" if report.busy_share is None else f", busy {report.busy_share:.0%} of the time"
     return f"{report.rate_per_s:.4g} queries/s{found}{busy}; latency from the scheduled arrival"
 

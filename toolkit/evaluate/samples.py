@@ -170,6 +170,7 @@ def read_rows(file: Path, raw: bytes | None = None) -> Iterator[Row]:
     raise InputError(
         f"{file} is of no format that is known here",
         expected=".csv, .jsonl, .csv.gz, .jsonl.gz or .npz",
+        fix="--data FILE.csv",
     )
 
 
@@ -177,7 +178,11 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}",
+            expected="a data set: .csv, .jsonl, .csv.gz, .jsonl.gz or .npz",
+            fix="--data FILE.csv",
+        ) from error
 
 
 def csv_rows(file: Path, text: str) -> Iterator[Row]:

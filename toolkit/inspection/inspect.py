@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import StoppedError, ToolkitError
 from toolkit.inspection.graph import GraphFacts, read_graph
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.package.tuned import TUNED, machine_class
@@ -208,6 +208,8 @@ def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, Provide
     """
     try:
         cpu = _probe(model, config, Provider.CPU)
+    except StoppedError:
+        raise
     except ToolkitError as error:
         return {str(Provider.CPU): ProviderShare(placed=None, nodes={}, why=error.problem)}
     shares: dict[str, ProviderShare] = {}
@@ -216,6 +218,8 @@ def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, Provide
             continue
         try:
             found = cpu if provider is Provider.CPU else _probe(model, config, provider)
+        except StoppedError:
+            raise
         except ToolkitError as error:
             shares[provider] = ProviderShare(placed=None, nodes={}, why=error.problem)
             continue

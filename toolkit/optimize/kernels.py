@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.optimize.additions import separate_additions
 from toolkit.optimize.attention import fuse_attention
 from toolkit.optimize.first_token import select_rows_early
 from toolkit.optimize.guards import remove_nan_guards
-from toolkit.optimize.residuals import separate_residuals
+from toolkit.optimize.masked import split_masked_attention
 
 if TYPE_CHECKING:
     import onnx
@@ -40,7 +41,13 @@ def optimize_for_cpu(model: "onnx_ir.Model") -> int:
     Args:
         model: Changed in place; with shapes, as `load_with_shapes` returns it.
     """
-    passes = (remove_nan_guards, fuse_attention, select_rows_early, separate_residuals)
+    passes = (
+        remove_nan_guards,
+        fuse_attention,
+        select_rows_early,
+        split_masked_attention,
+        separate_additions,
+    )
     return sum(apply(model) for apply in passes)
 
 

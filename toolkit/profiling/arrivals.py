@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitError
 from toolkit.profiling.loop import Run
 from toolkit.profiling.statistics import Clock
 from toolkit.tensors import Array, Feeds
@@ -35,7 +35,7 @@ class Served:
     arrived_ns: Array
     latency_ns: Array
     service_ns: Array
-    failure: InputError | None = None
+    failure: ToolkitError | None = None
 
     def busy_share(self, sessions: int) -> float:
         """Share of the time that the sessions need for what arrives; at 1 the queue grows forever.

@@ -54,7 +54,7 @@ class BesideBaseline:
         return {
             "date": self.date,
             "ratio": self.interval.ratio,
-            "interval": [self.interval.low, self.interval.high],
+            "interval_by_processes": [self.interval.low, self.interval.high],
             "interval_leaves_out": LEFT_OUT,
             "verdict": self.interval.word,
             "remarks": list(self.remarks),

@@ -17,9 +17,11 @@ from toolkit.profiling.drawing import (
     RIGHT,
     TOP,
     WIDTH,
+    Scale,
     decades,
     line,
     linear,
+    logarithmic_ticks,
     number,
     ratio_ticks,
     shortened,
@@ -33,6 +35,16 @@ from toolkit.profiling.markup import Content, Markup, element
 
 ROW = 26
 """Height of a row of bars."""
+
+NAMED_ROW = 40
+"""Height of a row below its name."""
+
+MOST_LETTERS = 84
+"""Of a name above a row; the width of the chart."""
+
+WIDE = 4
+"""Times over time are drawn on a logarithmic axis where the slowest is so many times the fastest:
+one slow run would press all lines together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +121,13 @@ def histogram(
         body.append(text_at(f"to {number(slower[1], 3)}", middle, HEIGHT - BOTTOM + 15, "middle"))
     height = TOP + 4
     for name, place in marks:
-        at = x(min(place, high))
-        body.append(line(at, TOP, at, HEIGHT - BOTTOM, "mark"))
-        is_right = at > WIDTH - RIGHT - 30
+        is_within = place <= (slower[0] if slower else high)
+        at = x(place if is_within else high)
+        body.append(line(at, TOP, at, HEIGHT - BOTTOM, "mark" if is_within else "mark beyond"))
+        is_right = at > WIDTH - RIGHT - 60
         anchor, beside = ("end", at - 3) if is_right else ("start", at + 3)
-        body.append(text_at(name, beside, height + 4, anchor, "strong"))
+        told = name if is_within else f"{name} is {number(place, 3)} ms, beyond this axis →"
+        body.append(text_at(told, beside, height + 4, anchor, "strong"))
         height += 13
     return svg(body, HEIGHT, "Histogram of latency")
 
@@ -126,11 +140,19 @@ def over_time(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Mar
     """
     xs = [x for _, points in lines for x, _ in points]
     ys = [y for _, points in lines for _, y in points]
-    space = (max(ys) - min(ys)) * 0.1 or max(ys) * 0.1 or 1.0
-    low, high = max(min(ys) - space, 0), max(ys) + space
     right = WIDTH - RIGHT - 34  # room for the names
-    x, y = linear(0, max(xs), LEFT, right), linear(low, high, HEIGHT - BOTTOM, TOP)
-    body = [*y_axis(ticks(low, high, 4), y, "ms"), *x_axis(ticks(0, max(xs)), x, "seconds")]
+    x = linear(0, max(xs), LEFT, right)
+    if min(ys) > 0 and max(ys) > WIDE * min(ys):
+        low, high = min(ys) / 1.15, max(ys) * 1.15
+        scale = linear(math.log(low), math.log(high), HEIGHT - BOTTOM, TOP)
+        y: Scale = lambda ms: scale(math.log(ms))  # noqa: E731
+        places, unit = logarithmic_ticks(low, high), "ms, logarithmic"
+    else:
+        space = (max(ys) - min(ys)) * 0.1 or max(ys) * 0.1 or 1.0
+        low, high = max(min(ys) - space, 0), max(ys) + space
+        y = linear(low, high, HEIGHT - BOTTOM, TOP)
+        places, unit = ticks(low, high, 4), "ms"
+    body = [*y_axis(places, y, unit), *x_axis(ticks(0, max(xs)), x, "seconds")]
     previous = math.inf
     for position, (name, points) in enumerate(lines):
         body.append(
@@ -153,22 +175,22 @@ def forest(rows: Sequence[Interval]) -> Markup:
     ends = [end for row in rows for end in (row.low, row.value, row.high) if end is not None]
     # Ratios are symmetric on a logarithmic axis: twice as fast is as far as twice as slow.
     low, high = min([*ends, 0.95]) / 1.05, max([*ends, 1.05]) * 1.05
-    left = 180
-    scale = linear(math.log(low), math.log(high), left, WIDTH - RIGHT - 10)
-    height = TOP + ROW * len(rows) + BOTTOM
+    scale = linear(math.log(low), math.log(high), LEFT, WIDTH - RIGHT - 10)
+    height = TOP + NAMED_ROW * len(rows) + BOTTOM
 
     def x(ratio: float) -> float:
         return scale(math.log(ratio))
 
-    bottom = TOP + ROW * len(rows)
+    bottom = TOP + NAMED_ROW * len(rows)
     body: list[Content] = [*x_axis(ratio_ticks(low, high), x, "times its latency", bottom)]
     body.append(line(x(1), TOP - 4, x(1), bottom, "one"))
     for position, row in enumerate(rows):
-        y = TOP + ROW * (position + 0.5)
+        top = TOP + NAMED_ROW * position
+        y = top + 0.7 * NAMED_ROW
         end = high if row.high is None else row.high
         told = f"{row.value:.3f} ({row.low:.3f} to {'?' if row.high is None else f'{end:.3f}'})"
         body += [
-            text_at(shortened(row.name, 25), left - 8, y + 4, "end"),
+            text_at(shortened(row.name, MOST_LETTERS), LEFT, top + 12, "start", "strong"),
             line(x(row.low), y, x(end), y, f"interval {row.kind}"),
             line(x(row.low), y - 5, x(row.low), y + 5, f"interval {row.kind}"),
             None

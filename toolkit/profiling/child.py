@@ -102,17 +102,22 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
         SetupError: The provider cannot run here.
         CheckFailedError: No rate keeps the bound.
     """
+    from toolkit.profiling.graph_inputs import GraphInputs
     from toolkit.profiling.measuring import Measuring, first_run
     from toolkit.profiling.queries import prepare
+    from toolkit.profiling.stopping import Stop
     from toolkit.runtime import open_session
 
+    stop = Stop()
+    stop.listen()
     request = msgspec.convert(document, Request)
     options = _options(request)
     count = _sessions(request.scenario)
     effective = in_force(options, request.config, sessions=count, tuned=request.tuned)
     session = open_session(Path(request.model), options, config=request.config)
     task = _task(request, session)
-    queries = prepare(session.inputs, task, request.given, request.scenario)
+    known = GraphInputs.of(Path(request.model), session.inputs)
+    queries = prepare(session.inputs, task, request.given, request.scenario, known)
     first_ns, failure = first_run(session.run, queries.feeds[0])
     found: dict[str, Any] = {}
     if failure is None and request.effort is not None:
@@ -128,6 +133,7 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
             seed=request.given.seed,
             threads=effective.threads,
             is_batchable=is_batchable_session(session),
+            stop=stop,
         )
         found, failure = measuring.measure(request.scenario)
     measured = Answer(

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import InputError, StoppedError, ToolkitError
 from toolkit.machine import this_machine
 from toolkit.npz import read_npz
 from toolkit.package.integrity import file_sha256
@@ -74,6 +74,7 @@ def compare(
 
     Raises:
         InputError: A contender does not exist, cannot be opened, or fails while it runs.
+        ComparisonStoppedError: The user interrupted it.
         SetupError: A provider or a peer cannot run here.
     """
     subject = open_model(Path(source), component=component, variant=variant, options=options)
@@ -202,8 +203,8 @@ def _notes(subject: Model, names: Sequence[str], others: Sequence[Model | Peer])
     ]
 
 
-class ComparisonFailedError(InputError):
-    """A contender failed in the middle of a comparison.
+class ComparisonEndedError(ToolkitError):
+    """A comparison ended before it could tell anything.
 
     Attributes:
         measured: Turns and their median in ms by contender, of all that were measured before.
@@ -213,10 +214,22 @@ class ComparisonFailedError(InputError):
         turns = min(entry["turns"] for entry in measured.values())
         super().__init__(
             f"{error.problem}, after {turns} turns of each contender",
-            expected=error.expected or "contenders that run every time",
+            expected=error.expected,
             fix=error.fix,
         )
         self.measured = measured
+
+
+class ComparisonFailedError(ComparisonEndedError, InputError):
+    """A contender failed in the middle of it."""
+
+    def __init__(self, error: ToolkitError, measured: Mapping[str, Any]) -> None:
+        super().__init__(error, measured)
+        self.expected = error.expected or "contenders that run every time"
+
+
+class ComparisonStoppedError(ComparisonEndedError, StoppedError):
+    """The user interrupted it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,7 +282,7 @@ class Measured:
         factors = (1.0,) if factor is None else (factor,)
         try:
             judged = judge(one_round, budget_s=budget_s, factors=factors)
-        except InputError as error:
+        except (InputError, KeyboardInterrupt) as error:
             known = zip(contenders, rounds.latencies_ns, strict=False)
             so_far = {
                 contender.name: {"turns": len(times), "p50_ms": median(times) / 1e6}
@@ -278,6 +291,9 @@ class Measured:
             }
             if not so_far:
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                stopped = StoppedError("the comparison was interrupted")
+                raise ComparisonStoppedError(stopped, so_far) from None
             raise ComparisonFailedError(error, so_far) from error
         return cls(
             intervals=judged.intervals,

@@ -25,6 +25,7 @@ def serve() -> None:
     """Answer requests until the pipe closes."""
     private = os.dup(1)
     os.dup2(2, 1)  # libraries print banners on stdout
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     run: Run | None = None

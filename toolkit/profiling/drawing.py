@@ -96,6 +96,14 @@ def ratio_ticks(low: float, high: float) -> list[float]:
     return [value for value in nice if low <= value <= high]
 
 
+def logarithmic_ticks(low: float, high: float) -> list[float]:
+    """Places on a logarithmic axis: 1, 2, 5, 10, or powers of ten alone where those are many."""
+    lowest, highest = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1, 2, 5) if highest - lowest <= 3 else (1,)
+    nice = [factor * 10.0**e for e in range(lowest, highest + 1) for factor in factors]
+    return [value for value in nice if low <= value <= high]
+
+
 def linear(low: float, high: float, start: float, end: float) -> Scale:
     """A scale that takes one range to another."""
     span = (high - low) or 1.0

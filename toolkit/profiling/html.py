@@ -35,6 +35,7 @@ def render(
         sections.comparison(document),
         operator_sections.operators(document),
         operator_sections.roofline(document),
+        facts("Session", document.get("session", {})),
         _placement(document),
         sections.resources(document),
         facts("Environment", where),
@@ -130,6 +131,8 @@ def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) 
         for name in [*names, "mean", "min", "max"]
         if name in latency or name in needs
     ]
+    bounds = _bounds(document)
+    whose = [document.get("interval_is_of"), _by_process(document.get("p50_by_process", ()))]
     drawn: list[Content] = []
     if histogram:
         marks = [(name, latency[name]) for name in ("p50", "p99") if name in latency]
@@ -146,12 +149,42 @@ def _latency(document: Document, histogram: Sequence[tuple[float, float, int]]) 
             element(
                 "div",
                 table(["", "ms", "95 % interval"], rows, numbers=(1, 2)) if rows else None,
+                table(["", "ms", "with 99 % confidence, of"], bounds, numbers=(1,))
+                if bounds
+                else None,
+                element("p", f"The intervals are of {'; '.join(filter(None, whose))}.")
+                if latency and any(whose)
+                else None,
                 element("ul", [element("li", text) for text in findings]) if findings else None,
             ),
             element("div", drawn) if drawn else None,
             class_="columns",
         ),
     )
+
+
+def _bounds(document: Document) -> list[list[Content]]:
+    """What p90 and p99 are at most, as MLPerf's early stopping states it."""
+    bounds: Document = document.get("upper_bound_99", {})
+    needs: Document = document.get("upper_bound_needs_samples", {})
+    worth: Document = document.get("independent_samples", {})
+    return [
+        [
+            f"{name} at most (early stopping)",
+            number(bounds.get(name)) or "not supported",
+            f"{worth.get(name, '')} independent runs"
+            if name in bounds
+            else f"needs {needs[name]} runs",
+        ]
+        for name in ("p90", "p99")
+        if name in bounds or name in needs
+    ]
+
+
+def _by_process(medians_ms: Sequence[float]) -> str:
+    if not medians_ms:
+        return ""
+    return "p50 by process: " + ", ".join(number(ms) for ms in medians_ms) + " ms"
 
 
 def _lines(slices: Sequence[Document]) -> list[tuple[str, list[tuple[float, float]]]]:

@@ -33,7 +33,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
         arena: Whether memory comes from ONNX Runtime's arena.
         memory_pattern: Whether memory is planned ahead from earlier runs.
         sessions: How many such sessions there were beside each other.
-        of_package: Those of the package's session options that were not overridden, as written.
+        of_package: Those of the package's session options, or of those that a contender was given,
+            that were not overridden, as written.
         tuned: The names of those among them that `--tune` found on this class of machine.
     """
 
@@ -59,8 +60,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
         line = ", ".join(told)
         if not self.of_package:
             return line
-        how = "tuned for this class of machine" if self.tuned else "asked for"
-        return f"{line}; {how} by the package: {entries_text(self.of_package)}"
+        how = ", tuned for this class of machine" if self.tuned else ""
+        return f"{line}; session options{how}: {entries_text(self.of_package)}"
 
     def as_json(self) -> dict[str, Any]:
         """The part `session` of the document of `--json`."""

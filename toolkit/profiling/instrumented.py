@@ -183,6 +183,7 @@ def target_feeds(target: Target, session: "Session") -> Feeds:
     Raises:
         InputError: A size is missing, or data or files do not fit the model.
     """
+    from toolkit.profiling.graph_inputs import GraphInputs
     from toolkit.profiling.queries import prepare
 
     task = None
@@ -192,7 +193,8 @@ def target_feeds(target: Target, session: "Session") -> Feeds:
 
         package = ModelPackage.open(Path(target.package))
         task = open_task(package.contents.task, package.asset("preprocessing"), session.inputs)
-    return prepare(session.inputs, task, target.given, target.scenario).feeds[0]
+    known = GraphInputs.of(Path(target.model), session.inputs)
+    return prepare(session.inputs, task, target.given, target.scenario, known).feeds[0]
 
 
 def _peaks(threads: int, folder: Path) -> tuple[Peaks, Peaks]:

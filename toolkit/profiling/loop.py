@@ -199,7 +199,7 @@ def check_budget(effort: Effort, run_ns: float) -> None:
         raise InputError(
             f"a budget of {effort.limit_s:g} s is too short for p{max(effort.percentiles):g}: "
             f"a run takes {run_ns / 1e6:.3g} ms",
-            expected=f"{effort.needed} runs or more, {needed_s:.3g} s, if they do not depend on "
-            "each other",
+            expected=f"{effort.needed} runs or more, which take {needed_s:.3g} s, and half as many "
+            "again where they depend on each other",
             fix=f"--budget {math.ceil(1.5 * needed_s)}s, or a lower --percentile",
         )

@@ -3,19 +3,20 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 
-from toolkit.errors import InputError
+from toolkit.errors import CheckFailedError, InputError, StoppedError, ToolkitError
 from toolkit.profiling.arrivals import Served, Wait, poisson, serve, wait_until
 from toolkit.profiling.conditions import Watch
 from toolkit.profiling.loop import Ending, Recording, Run, WarmUp, check_budget, record, warm_up
 from toolkit.profiling.queries import Queries
-from toolkit.profiling.rate import Search, Trial, confirmed, find_rate
+from toolkit.profiling.rate import Search, TooShortError, Trial, confirmed, find_rate
 from toolkit.profiling.scenarios import BOUNDED, Effort, MultiStream, Offline, Scenario, Server
 from toolkit.profiling.statistics import Clock, summarize
+from toolkit.profiling.stopping import Stop
 from toolkit.profiling.throughput import (
     Batch,
     Throughput,
@@ -27,8 +28,11 @@ from toolkit.profiling.throughput import (
 from toolkit.tasks import Task
 from toolkit.tensors import Array, Feeds
 
-Found = tuple[dict[str, Any], InputError | None]
+Found = tuple[dict[str, Any], ToolkitError | None]
 """Fields of the child's answer, and what ended the runs early."""
+
+ENDED = (InputError, StoppedError)
+"""What ends runs and leaves those that were made: a failure, or the user."""
 
 SERVICE_RUNS = 400
 SERVER_S = 10.0
@@ -38,7 +42,7 @@ SYNTHETIC_BATCHES = 64
 
 def first_run(
     run: Run, feeds: Feeds, *, clock_ns: Clock = time.perf_counter_ns
-) -> tuple[int | None, InputError | None]:
+) -> tuple[int | None, ToolkitError | None]:
     """Nanoseconds of the first run, or None and what it failed with."""
     start = clock_ns()
     try:
@@ -63,6 +67,7 @@ class Measuring:
         clock_ns: A monotonic clock in nanoseconds.
         wait: Returns when that clock shows a time.
         watch: Looks at the machine before, between and after the timed runs.
+        stop: Whether the user wants it to end.
     """
 
     runs: Sequence[Run]
@@ -75,6 +80,7 @@ class Measuring:
     clock_ns: Clock = time.perf_counter_ns
     wait: Wait = wait_until
     watch: Watch = field(default_factory=Watch)
+    stop: Stop = field(default_factory=Stop)
 
     def measure(self, scenario: Scenario) -> Found:
         """What the scenario found."""
@@ -104,21 +110,26 @@ class Measuring:
                 feeds,
                 self.effort,
                 recording,
-                looking=self.watch.look,
+                looking=self._look,
                 clock_ns=self.clock_ns,
             )
-        except InputError as error:
+        except ENDED as error:
             failure = error
         return self._found(
             warmup, recording.times_ns, recording.started_ns, recording.made
         ), failure
 
-    def _warm(self, run: Run) -> tuple[WarmUp, InputError | None]:
+    def _look(self) -> None:
+        self.watch.look()
+        self.stop.check()
+
+    def _warm(self, run: Run) -> tuple[WarmUp, ToolkitError | None]:
         """The warm-up, or what was made of it until a run failed."""
         made = 0
 
         def counted(feeds: Feeds) -> None:
             nonlocal made
+            self.stop.check()
             run(feeds)
             made += 1
 
@@ -126,7 +137,7 @@ class Measuring:
         try:
             feeds = self.queries.feeds
             return warm_up(counted, feeds, self.effort, clock_ns=self.clock_ns), None
-        except InputError as error:
+        except ENDED as error:
             return WarmUp(runs=made, ms=(self.clock_ns() - began) / 1e6, ended="failed"), error
 
     def _server(self, server: Server) -> Found:
@@ -138,7 +149,15 @@ class Measuring:
                 return {"warmup": _together(warmups)}, failure
         self.watch.look()
         if server.rate_per_s is None:
-            rate, served, trials, remarks = self._found_rate(server)
+            trials: list[Trial] = []
+            try:
+                rate, served, remarks = self._found_rate(server, trials)
+            except TooShortError:  # known before any trial
+                raise
+            except (*ENDED, CheckFailedError) as error:
+                made = sum(trial.queries for trial in trials)
+                told = {"warmup": _together(warmups), "trials": trials, "made": made}
+                return {**told, "conditions": self.watch.seen()}, error
         else:
             rate, trials = server.rate_per_s, []
             served, remarks = self._at_rate(rate)
@@ -169,16 +188,19 @@ class Measuring:
         return served, []
 
     def _serve(self, arrivals_s: Array, give_up: Callable[[int], bool]) -> Served:
-        return serve(
+        served = serve(
             self.runs,
             self.queries.feeds,
             arrivals_s,
-            give_up=give_up,
+            give_up=lambda latency_ns: give_up(latency_ns) or self.stop.is_asked,
             clock_ns=self.clock_ns,
             wait=self.wait,
         )
+        if served.failure is None and self.stop.is_asked:
+            return replace(served, failure=self.stop.error())
+        return served
 
-    def _found_rate(self, server: Server) -> tuple[float, Served, list[Trial], list[str]]:
+    def _found_rate(self, server: Server, trials: list[Trial]) -> tuple[float, Served, list[str]]:
         assert server.latency_bound_ms is not None
         search = Search(
             bound_ms=server.latency_bound_ms,
@@ -192,9 +214,10 @@ class Measuring:
             self.queries.feeds,
             Effort(runs=SERVICE_RUNS, budget_s=search.budget_s / 4),
             alone,
+            looking=self.stop.check,
             clock_ns=self.clock_ns,
         )
-        rate, trials = find_rate(np.asarray(alone.times_ns), search, self._serve)
+        rate, _ = find_rate(np.asarray(alone.times_ns), search, self._serve, trials)
         queries = self.effort.runs or max(trials[0].queries, int(rate * SERVER_S))
         rate, served, again = confirmed(rate, queries, search, self._serve)
         remarks = []
@@ -204,7 +227,8 @@ class Measuring:
                 f"bound: they came in more crowds than usual. Over a long time the same runs have "
                 f"a p99 of {again[-1].long_p99_ms:.4g} ms at this rate"
             )
-        return rate, served, [*trials, *again], remarks
+        trials += again
+        return rate, served, remarks
 
     def _offline(self, offline: Offline) -> Found:
         items, task = self.queries.items, self.task
@@ -228,12 +252,13 @@ class Measuring:
                 begin = lambda: item_batches(known, items, offline.batch)  # noqa: E731
 
         def taken(_: Sequence[int], outputs: object) -> None:
+            self.stop.check()
             if task is not None and not task.reads_items:
                 task.decode(cast("dict[str, Array]", outputs))
 
         throughput = self._plan([*begin()], count, includes)
         times: list[int] = []
-        failure: InputError | None = None
+        failure: ToolkitError | None = None
         warm_ns = 0
         try:
             warm_ns = measure_passes(
@@ -242,10 +267,10 @@ class Measuring:
                 taken,
                 self.effort,
                 times,
-                looking=self.watch.look,
+                looking=self._look,
                 clock_ns=self.clock_ns,
             )
-        except InputError as error:
+        except ENDED as error:
             failure = error
         passes = 1 if self.effort.warmup is None else self.effort.warmup
         ended: Ending = "one pass" if self.effort.warmup is None else "as asked"

@@ -22,14 +22,14 @@ def operators(document: Document) -> Markup | None:
     beside = f" The plain p50 is {number(plain)} ms." if plain else ""
     groups = found["by_operator"]
     rows = [
-        (g["op"], g["share"], f"{percent(g['share'])}, {g['nodes']} nodes")
+        (g["op"], g["share"], f"{percent(g['share'])}, {_counted(g['nodes'])}")
         for g in groups[:OPERATORS_SHOWN]
     ]
     rest = groups[OPERATORS_SHOWN:]
     if rest:
         share = sum(g["share"] for g in rest)
         nodes = sum(g["nodes"] for g in rest)
-        rows.append((f"{len(rest)} other types", share, f"{percent(share)}, {nodes} nodes"))
+        rows.append((f"{len(rest)} other types", share, f"{percent(share)}, {_counted(nodes)}"))
     peak = found.get("arena_peak_bytes")
     return section(
         "Operators",
@@ -199,3 +199,7 @@ def _rest(nodes: Sequence[Document]) -> Markup | None:
     if not nodes:
         return None
     return element("details", element("summary", f"{len(nodes)} more nodes"), _nodes(nodes))
+
+
+def _counted(nodes: int) -> str:
+    return f"{nodes} node{'' if nodes == 1 else 's'}"

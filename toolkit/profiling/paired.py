@@ -1,5 +1,6 @@
 """Latency of two models beside each other, so that a busy machine disturbs both alike."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from toolkit.profiling.statistics import Clock
 from toolkit.runtime import Session
 from toolkit.tensors import Feeds
 
+Call = Callable[[], object]
 ERROR = 0.05
 
 
@@ -46,10 +48,7 @@ def paired_latency(
     warmup: int = 5,
     clock_ns: Clock = time.perf_counter_ns,
 ) -> PairedLatency:
-    """Time two models in alternating order, in sessions that are opened anew each round.
-
-    Where a session's memory lies is worth percents and stays as long as it lives: the pairs of one
-    round agree with each other and may all be wrong, so that a round is one observation.
+    """Time two models in sessions that are opened anew each round; see `paired_calls`.
 
     Args:
         reference: Opens it, without spinning: spinning threads of one session slow the other.
@@ -60,15 +59,51 @@ def paired_latency(
         warmup: Runs of each that are not timed, in a round.
         clock_ns: A monotonic clock in nanoseconds.
     """
+    numbers = itertools.count()
+
+    def open_both() -> tuple[Call, Call]:
+        if next(numbers) % 2:
+            second, first = candidate(), reference()
+        else:
+            first, second = reference(), candidate()
+        return over(first), over(second)
+
+    def over(session: Session) -> Call:
+        taken = itertools.cycle(feeds)
+        return lambda: session.run(next(taken))
+
+    return paired_calls(open_both, rounds=rounds, pairs=pairs, warmup=warmup, clock_ns=clock_ns)
+
+
+def paired_calls(
+    open_both: Callable[[], tuple[Call, Call]],
+    *,
+    rounds: int,
+    pairs: int,
+    warmup: int,
+    clock_ns: Clock = time.perf_counter_ns,
+) -> PairedLatency:
+    """Time two calls in alternating order, whose sessions are opened anew each round.
+
+    Where a session's memory lies is worth percents and stays as long as it lives: the pairs of one
+    round agree with each other and may all be wrong, so that a round is one observation.
+
+    Args:
+        open_both: Opens the reference and the candidate.
+        rounds: How often, twice at least.
+        pairs: Timed calls of each in a round.
+        warmup: Calls of each that are not timed, in a round.
+        clock_ns: A monotonic clock in nanoseconds.
+    """
     measured = []
-    for number in range(rounds):
-        openers = [(0, candidate), (1, reference)]
-        opened = {i: opener() for i, opener in (openers if number % 2 else openers[::-1])}
+    for _ in range(rounds):
+        reference, candidate = open_both()
         times = np.empty((pairs, 2))
         for i in range(-warmup, pairs):
-            for column in (0, 1) if i % 2 else (1, 0):
+            order = [(0, candidate), (1, reference)]
+            for column, call in order if i % 2 else reversed(order):
                 start = clock_ns()
-                opened[column].run(feeds[i % len(feeds)])
+                call()
                 if i >= 0:
                     times[i, column] = clock_ns() - start
         measured.append(times)

@@ -225,6 +225,7 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
         `shapes` by input, and `inputs`: "reference" or "random".
     """
     from toolkit.profiling.feeds import profile_feeds
+    from toolkit.profiling.graph_inputs import FILES, GraphInputs
     from toolkit.runtime import Provider, SessionOptions, open_session
 
     options = {**request["options"], "provider": Provider(request["options"]["provider"])}
@@ -232,6 +233,9 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
         Path(request["model"]), SessionOptions(**options), config=request["config"]
     )
     reference = read_npz(Path(request["reference"])) if request["reference"] else None
+    if reference is None:
+        known = GraphInputs.of(Path(request["model"]), session.inputs)
+        known.check_guessable(session.inputs, fix=f"profile each alone, with {FILES}")
     feeds = profile_feeds(
         session.inputs, reference=reference, sizes=request["sizes"], seed=request["seed"]
     )

@@ -1,6 +1,6 @@
 """What the runs of a profile are fed: files, a data set, reference inputs, or random tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.npz import read_npz
 from toolkit.profiling.feeds import profile_feeds, samples_per_run
+from toolkit.profiling.graph_inputs import GraphInputs
 from toolkit.profiling.scenarios import MultiStream, Offline, Scenario
 from toolkit.tasks import Item, Task
 from toolkit.tensors import Array, Feeds, TensorSpec
@@ -61,7 +62,11 @@ class Queries:
 
 
 def prepare(
-    specs: Sequence[TensorSpec], task: Task | None, given: Given, scenario: Scenario
+    specs: Sequence[TensorSpec],
+    task: Task | None,
+    given: Given,
+    scenario: Scenario,
+    known: GraphInputs | None = None,
 ) -> Queries:
     """Feeds for a scenario.
 
@@ -70,6 +75,7 @@ def prepare(
         task: Encodes the data; None for a bare `.onnx` file.
         given: Files, data, reference, sizes and seed.
         scenario: Multi-stream queries hold one sample a stream.
+        known: What the graph says of its inputs, and the session does not.
 
     Raises:
         InputError: A size is missing, the data is empty or fits no task, or a file does not fit.
@@ -81,12 +87,13 @@ def prepare(
             "--input and --shape are both given: the files have the sizes that they have",
             expected="one of the two",
         )
+    known = known or GraphInputs()
     sizes = _with_streams(specs, given.sizes, scenario)
     if given.data:
         return _of_data(specs, task, given, sizes, scenario)
     reference = _read(given.reference)
     if given.files:
-        feeds = _of_files(specs, given.files)
+        feeds = _of_files(specs, given.files, known.unranked)
         samples = _samples(specs, feeds, scenario)
         if (
             isinstance(scenario, MultiStream)
@@ -99,6 +106,8 @@ def prepare(
                 fix=f"--streams {samples}",
             )
         return Queries(feeds=[feeds], kind="files", samples=samples)
+    if reference is None or {spec.name for spec in specs} != set(reference):
+        known.check_guessable(specs)
     made = profile_feeds(specs, reference=reference, sizes=sizes, seed=given.seed)
     kind: InputKind = "random"
     if reference is not None and set(reference) == set(made):
@@ -182,7 +191,9 @@ def _of_data(
     return Queries(feeds=[task.encode(part) for part in chosen], kind="data", samples=size)
 
 
-def _of_files(specs: Sequence[TensorSpec], files: Mapping[str, str]) -> dict[str, Array]:
+def _of_files(
+    specs: Sequence[TensorSpec], files: Mapping[str, str], unranked: Collection[str]
+) -> dict[str, Array]:
     from toolkit.inputs import read_feed
     from toolkit.tensors import check_feeds
 
@@ -198,7 +209,13 @@ def _of_files(specs: Sequence[TensorSpec], files: Mapping[str, str]) -> dict[str
             fix=" ".join(f"--input {name}=FILE.npy" for name in known),
         )
     feeds = {name: read_feed(Path(file), known[name]) for name, file in files.items()}
-    check_feeds(feeds, specs, source="MODEL")
+    told = [
+        msgspec.structs.replace(spec, shape=("?",) * feeds[spec.name].ndim)
+        if spec.name in unranked
+        else spec
+        for spec in specs
+    ]
+    check_feeds(feeds, told, source="MODEL")
     return feeds
 
 

@@ -33,6 +33,10 @@ ATTEMPTS = 4
 LIKELY_TRIALS = 5
 
 
+class TooShortError(InputError):
+    """The budget does not hold the trials that the search needs."""
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One rate that was tried.
 
@@ -135,6 +139,7 @@ def find_rate(
     service_ns: Array,
     search: Search,
     serve: Callable[[Array, Callable[[int], bool]], Served],
+    trials: list[Trial] | None = None,
 ) -> tuple[float, list[Trial]]:
     """The highest rate that passed a trial, and all trials.
 
@@ -148,6 +153,7 @@ def find_rate(
         search: Bound, sessions, seed and budget.
         serve: Answers queries that arrive at the times given, until the function given with them
             returns true for a latency.
+        trials: Receives them, so that they survive a run that fails.
 
     Raises:
         CheckFailedError: No rate keeps the bound.
@@ -158,14 +164,14 @@ def find_rate(
     queries = min(search.queries, affordable)
     least = runs_for_bound(PERCENTILE)
     if queries < least:
-        raise InputError(
+        raise TooShortError(
             f"a budget of {search.budget_s:g} s is too short to tell p99 at about {rate:.3g} "
             "queries a second",
             expected=f"{least} queries in each of about {LIKELY_TRIALS} trials",
             fix=f"--budget {math.ceil(least * LIKELY_TRIALS / rate)}s",
         )
     arrivals = poisson(queries, seed=search.seed)
-    trials: list[Trial] = []
+    trials = [] if trials is None else trials
     passed, failed = 0.0, math.inf
     while len(trials) < TRIALS:
         trial = _try(rate, arrivals, search, serve)

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from toolkit.errors import CheckFailedError, InputError, ToolkitError
+from toolkit.errors import CheckFailedError, InputError, StoppedError, ToolkitError
 from toolkit.machine import Machine
 from toolkit.profiling.conditions import Conditions
 from toolkit.profiling.curve import TimeSlice
@@ -17,6 +17,9 @@ from toolkit.profiling.rate import Trial
 from toolkit.profiling.scenarios import ScenarioName
 from toolkit.profiling.statistics import LatencyReport
 from toolkit.profiling.throughput import Throughput
+
+INTERVAL_IS_OF = "this process and period"
+"""What intervals of percentiles are about: other processes of one file differ by percents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +210,7 @@ class ProfileReport:
             "warmup": None if self.warmup is None else to_builtins(self.warmup),
             "latency_ms": {} if latency is None else _latency(latency),
             "interval_95": {} if latency is None else _by_name(latency.intervals_ms),
-            "interval_is_of": "this process and period",
+            "interval_is_of": INTERVAL_IS_OF,
             "p50_by_process": list(self.process_medians_ms),
             "interval_needs_samples": {} if latency is None else _by_name(latency.runs_needed),
             "independent_samples": {} if latency is None else _by_name(latency.independent_runs),
@@ -253,6 +256,10 @@ class MeasuredError(ToolkitError):
 
 class RunFailedError(MeasuredError, InputError):
     """The model failed on one of the runs."""
+
+
+class RunsStoppedError(MeasuredError, StoppedError):
+    """The user ended the runs."""
 
 
 class TooFewRunsError(MeasuredError, InputError):

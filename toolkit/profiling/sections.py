@@ -61,6 +61,19 @@ def comparison(document: Document) -> Markup | None:
     if not found:
         return None
     subject = document.get("subject", "the model")
+    own = number(document.get("latency_ms", {}).get("p50"))
+    medians: list[list[Content]] = [[subject, own, "", "", ""]]
+    medians += [
+        [
+            entry["beside"],
+            number(entry.get("latency_ms", {}).get("p50")),
+            number(entry["ratio"]),
+            _ends(entry["interval_95"]),
+            entry["verdict"],
+        ]
+        for entry in found
+    ]
+    heads = ["", "median, ms", f"{subject} over it", "95 % interval", "it is"]
     rows = [
         Interval(
             name=entry["beside"],
@@ -79,9 +92,44 @@ def comparison(document: Document) -> Markup | None:
             f"of 1, {subject} is faster; an interval that holds 1 cannot tell.",
             class_="soft",
         ),
+        table(heads, medians, numbers=(1, 2, 3)),
+        element("p", _measured(document), class_="soft"),
         charts.forest(rows),
         element("ul", [element("li", entry["sentence"]) for entry in found]),
+        element("ul", [element("li", note) for note in document.get("notes", ())])
+        if document.get("notes")
+        else None,
+        _contenders(document),
     )
+
+
+def _measured(document: Document) -> str | None:
+    if "pairs" not in document:
+        return None
+    return (
+        f"{document['pairs']} turns of each in {document['rounds']} rounds of new processes, "
+        f"{document['seconds']:.0f} s."
+    )
+
+
+def _contenders(document: Document) -> Markup | None:
+    """What each contender said of itself: its session options above all."""
+    told: Document = document.get("contenders", {})
+    rows = [
+        [name, _plain({key: value for key, value in facts.items() if key not in _DIGESTS})]
+        for name, facts in told.items()
+    ]
+    if not rows:
+        return None
+    heading = element("h3", "What each ran with")
+    return element("div", heading, table(["", ""], rows))
+
+
+_DIGESTS = {"sha256", "package_sha256"}
+
+
+def _ends(interval: Sequence[float | None]) -> str:
+    return " to ".join(number(end) or "?" for end in interval)
 
 
 def resources(document: Document) -> Markup | None:
@@ -153,7 +201,7 @@ def facts(title: str, values: Document) -> Markup | None:
     rows = [
         [key.replace("_", " "), _plain(value)]
         for key, value in values.items()
-        if value not in (None, "", [], {}, ())
+        if not _is_empty(value)
     ]
     return section(title, table(["", ""], rows)) if rows else None
 
@@ -173,9 +221,17 @@ def size_text(size: int | None) -> str:
     return f"{size} B"
 
 
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_empty(entry) for entry in value.values())
+    return value is None or value in ("", [], ())
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
+        return ", ".join(
+            f"{key} {_plain(entry)}" for key, entry in value.items() if not _is_empty(entry)
+        )
     if isinstance(value, (list, tuple)):
         listed = ", ".join(_plain(entry) for entry in value)
         return f"[{listed}]" if all(isinstance(entry, int) for entry in value) else listed

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from toolkit import __version__
-from toolkit.errors import InputError, ToolkitWarning
+from toolkit.errors import InputError, StoppedError, ToolkitWarning
 from toolkit.limits import usable_cores
 from toolkit.machine import this_machine
 from toolkit.package import Split
@@ -42,7 +42,7 @@ from toolkit.profiling.statistics import PERCENTILES, summarize
 from toolkit.profiling.verdict import check_result
 from toolkit.progress import Progress, silent
 from toolkit.runtime import SessionOptions
-from toolkit.runtime.fresh import call_fresh
+from toolkit.runtime.fresh import call_fresh, describe, revive
 
 CHILD = "toolkit.profiling.child"
 
@@ -103,6 +103,7 @@ def profile(
 
     Raises:
         RunFailedError: The model failed on a run; the report holds what was measured until then.
+        RunsStoppedError: The user interrupted it; likewise.
         TooFewRunsError: The budget was too short for a percentile that must be carried.
         RateMissedError: Queries came faster than they are answered, or p99 was over the bound.
         InputError: The source is missing or damaged, a size is missing, or nothing would be
@@ -150,12 +151,17 @@ def profile(
     progress(f"{title}, in a fresh process")
     measured = _measured(request, doing=f"measuring {name}")
     answers = [measured]
-    for position in range(1, processes if measured.first_run_ms is not None else 1):
-        progress(f"session creation and first run, fresh process {position + 1} of {processes}")
-        start_only = msgspec.structs.replace(request, effort=share(played, effort))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
-            answers.append(_measured(start_only, doing=f"starting {name}"))
+    try:
+        for position in range(1, processes if measured.first_run_ms is not None else 1):
+            _check_going_on(answers[-1])
+            progress(f"session creation and first run, fresh process {position + 1} of {processes}")
+            start_only = msgspec.structs.replace(request, effort=share(played, effort))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ToolkitWarning)  # the first process has given it
+                answers.append(_measured(start_only, doing=f"starting {name}"))
+        _check_going_on(answers[-1])
+    except StoppedError as stopped:
+        measured = msgspec.structs.replace(measured, failure=describe(stopped))
     latency = (
         summarize(measured.times_ns, percentiles=_percentiles(title, effort))
         if measured.times_ns
@@ -243,6 +249,13 @@ def _measured(request: Request, *, doing: str) -> Answer:
     document: dict[str, Any] = call_fresh(CHILD, msgspec.to_builtins(request), doing=doing)
     del document["stderr"]
     return msgspec.convert(document, Answer)
+
+
+def _check_going_on(answer: Answer) -> None:
+    if answer.failure is not None:
+        error = revive(answer.failure)
+        if isinstance(error, StoppedError):
+            raise error
 
 
 def _fresh_times(values_ms: Sequence[float]) -> FreshTimes:

@@ -2,11 +2,13 @@
 
 import math
 
+from toolkit.errors import CheckFailedError, StoppedError
 from toolkit.profiling.child import Answer
 from toolkit.profiling.report import (
     ProfileReport,
     RateMissedError,
     RunFailedError,
+    RunsStoppedError,
     TooFewRunsError,
 )
 from toolkit.profiling.scenarios import BOUNDED, Effort, Scenario, Server
@@ -20,11 +22,22 @@ def check_result(
 
     Raises:
         RunFailedError: A run failed.
+        RunsStoppedError: The user ended them.
         TooFewRunsError: A percentile that must be carried is not.
         RateMissedError: The queue grew without end, or p99 was over the bound.
     """
     if measured.failure:
         error = revive(measured.failure)
+        if isinstance(error, StoppedError):
+            raise RunsStoppedError(
+                f"interrupted after {measured.made} timed runs: what they tell is shown, nothing "
+                "was changed",
+                report=report,
+            )
+        if isinstance(error, CheckFailedError):
+            raise RateMissedError(
+                error.problem, report=report, expected=error.expected, fix=error.fix
+            )
         of = "" if effort.runs is None else f" of {effort.runs}"
         when, expected, fix = f"after {measured.made}{of} timed runs", error.expected, error.fix
         if measured.first_run_ms is None:

@@ -10,12 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError, ToolkitWarning
+from toolkit.errors import (
+    CheckFailedError,
+    InputError,
+    SetupError,
+    StoppedError,
+    ToolkitError,
+    ToolkitWarning,
+)
 
 Document = dict[str, Any]
 
-_KINDS = {kind.__name__: kind for kind in (InputError, SetupError, CheckFailedError)}
+_KINDS = {kind.__name__: kind for kind in (InputError, SetupError, CheckFailedError, StoppedError)}
 _STDERR_SHOWN = 2000
+GRACE_S = 10.0
+"""How long an interrupted process may take to tell what it has found."""
 
 
 class ChildCrashedError(InputError):
@@ -49,26 +58,29 @@ def call_fresh(module: str, request: Document, *, doing: str) -> Document:
 
     Raises:
         ToolkitError: What the function raised there, as the same kind.
+        StoppedError: The user interrupted it, and it had nothing to tell.
         ChildCrashedError: The process was killed or crashed.
         RuntimeError: The function raised anything else, which is a bug; its traceback is inside.
     """
-    completed = subprocess.run(
+    process = subprocess.Popen(
         # The child looks for modules exactly where this process does; -P puts nothing before it.
         [sys.executable, "-P", "-m", module],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        check=False,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         },
     )
-    stderr = completed.stderr.decode(errors="replace")
-    if completed.returncode == 1:  # a traceback: our bug, and to be seen as one
+    with process:
+        told, stderr_bytes = _answer_of(process, json.dumps(request).encode(), doing=doing)
+    stderr = stderr_bytes.decode(errors="replace")
+    if process.returncode == 1:  # a traceback: our bug, and to be seen as one
         raise RuntimeError(f"{doing}: the fresh process failed\n{stderr}")
-    if completed.returncode != 0:
-        raise ChildCrashedError(f"{doing}: {_ending(completed.returncode)}", stderr=stderr)
-    answer: Document = json.loads(completed.stdout)
+    if process.returncode != 0:
+        raise ChildCrashedError(f"{doing}: {_ending(process.returncode)}", stderr=stderr)
+    answer: Document = json.loads(told)
     for text in answer.pop("warnings"):
         warnings.warn(text, ToolkitWarning, stacklevel=3)
     error = answer.pop("error")
@@ -76,6 +88,27 @@ def call_fresh(module: str, request: Document, *, doing: str) -> Document:
         raise revive(error)
     result: Document = answer["result"]
     return {**result, "stderr": stderr}
+
+
+def _answer_of(
+    process: "subprocess.Popen[bytes]", request: bytes, *, doing: str
+) -> tuple[bytes, bytes]:
+    """What the process wrote to stdout and stderr; interrupted, it may still tell what it found."""
+    try:
+        return process.communicate(request)
+    except KeyboardInterrupt:
+        if sys.platform != "win32" and process.poll() is None:  # where the console tells all of it
+            process.send_signal(signal.SIGINT)  # sent to this process alone, it would not know
+        try:
+            told = process.communicate(timeout=GRACE_S)
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            told = b"", b""
+        if told[0] and process.returncode == 0:
+            return told
+        raise StoppedError(f"interrupted while {doing}: nothing was changed") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
 
 
 def answer(function: Callable[[Document], Document]) -> None:
