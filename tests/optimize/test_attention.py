@@ -35,6 +35,24 @@ def test_without_a_mask(tmp_path: Path) -> None:
     close(layer, tmp_path)
 
 
+def test_queries_that_may_attend_to_nothing_stay_zero(tmp_path: Path) -> None:
+    layer = Layer(guard=False)
+    layer.constants["across"] = np.array([1, 3], np.int64)
+    layer.add("Unsqueeze", ["keep", "across"], "row4")  # a padded query attends to nothing
+    layer.add("Not", ["row4"], "unattended")
+    layer.add("Where", ["unattended", "zero", "mixed"], "masked")
+    layer.add("Transpose", ["masked"], "back", perm=[0, 2, 1, 3])
+    order = [name for name in layer.nodes if name not in {"row4", "unattended", "masked"}]
+    place = order.index("mixed") + 1
+    order[place:place] = ["row4", "unattended", "masked"]
+    layer.nodes = {name: layer.nodes[name] for name in order}
+    layer.add("Gather", ["sum", "token"], "y", axis=1)
+    layer.constants["token"] = np.array(5, np.int64)  # padded in rows 1 and 2
+    before = run(layer.write(tmp_path / "a.onnx"), tmp_path, feeds())["y"]
+    np.testing.assert_array_equal(before[1], feeds()["x"][1, 5])  # attention added zeros
+    close(layer, tmp_path)
+
+
 def test_the_scale_may_be_divided_by_or_split(tmp_path: Path) -> None:
     layer = Layer()
     layer.constants["divisor"] = np.array(SIZE**0.5, np.float32)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from toolkit.evaluate.validation import validate
@@ -48,6 +49,8 @@ def test_every_rewriter_keeps_what_a_bert_computes_and_int8_starts_from_it(tmp_p
     made = quantize(path, tmp_path / "data.csv", variant="again", limits=limits)
     assert made.parent.variant == "again"
     after = ModelPackage.open(path)
+    operators = [node.op_type for node in onnx.load(after.variant("again").model).graph.node]
+    assert operators.count("MultiHeadAttention") == 2
     assert after.variant("int8").contents.parent == "again"
     assert validate(path).passed
     probabilities = [

@@ -12,6 +12,7 @@ from toolkit.optimize.editing import (
     dimensions,
     integer,
     is_standard,
+    number,
     only_user,
     permutation,
     replace,
@@ -39,6 +40,7 @@ class _Attention:
         mask: Added to the scaled products; broadcasts to [batch, heads, sequence, length].
         heads: Attention heads.
         scale: Factor of the products.
+        unattended: bool[batch or 1, 1, sequence or 1, 1], the queries whose answer is zero.
         output: The node whose output, [batch, sequence, heads * size], is replaced.
     """
 
@@ -48,6 +50,7 @@ class _Attention:
     mask: "onnx_ir.Value | None"
     heads: int
     scale: float
+    unattended: "onnx_ir.Value | None"
     output: "onnx_ir.Node"
 
 
@@ -69,7 +72,8 @@ def fuse_attention(model: "onnx_ir.Model") -> int:
     scaled_dot_product_attention (each factor scaled by a root) and for eager attention (the product
     scaled). Every value inside must have no other reader, scales must be constant, and query, key
     and value must have the same heads; whatever differs is left as it is. A guard against NaN
-    behind Softmax is such a difference: `remove_nan_guards` comes first.
+    behind Softmax is such a difference: `remove_nan_guards` comes first. transformers (5.23) writes
+    zeros over the answers of queries that may attend to nothing; they stay, behind the fused node.
 
     The mask becomes `attention_bias`, which the CPU kernel (onnxruntime 1.31) copies into its
     scores before it adds the product: it broadcasts over batch and heads, but not over queries, so
@@ -92,6 +96,13 @@ def fuse_attention(model: "onnx_ir.Model") -> int:
             {"num_heads": match.heads, "scale": match.scale},
             domain=MICROSOFT,
         )
+        if match.unattended is not None:
+            axis = editor.constant(np.array([1], np.int64))
+            rows = editor.node(match.output, "Squeeze", [match.unattended, axis])
+            zero = editor.constant(np.float32(0))
+            fused.type, fused.shape = match.output.outputs[0].type, match.output.outputs[0].shape
+            rows.shape = _without_axis(match.unattended, 1)
+            fused = editor.node(match.output, "Where", [rows, zero, fused])
         replace(graph, match.output, fused)
     if found:
         graph.opset_imports.setdefault(MICROSOFT, 1)
@@ -143,7 +154,8 @@ def _match(softmax: "onnx_ir.Node") -> _Attention | None:
     product = only_user(softmax.outputs[0], "MatMul")
     if product is None or product.inputs[0] is not softmax.outputs[0]:
         return None
-    transpose = only_user(product.outputs[0], "Transpose")
+    mixed, unattended = _without_zeros(product.outputs[0])
+    transpose = only_user(mixed, "Transpose")
     if transpose is None or permutation(transpose) != _SPLIT:
         return None
     output = only_user(transpose.outputs[0], "Reshape")
@@ -173,8 +185,30 @@ def _match(softmax: "onnx_ir.Node") -> _Attention | None:
         mask=mask,
         heads=query.heads,
         scale=scale,
+        unattended=unattended,
         output=output,
     )
+
+
+def _without_zeros(
+    mixed: "onnx_ir.Value",
+) -> "tuple[onnx_ir.Value, onnx_ir.Value | None]":
+    """The answers after zeros took the place of some rows, and which rows, if any do."""
+    where = only_user(mixed, "Where")
+    if where is None or where.inputs[2] is not mixed or number(where.inputs[1]) != 0:
+        return mixed, None
+    shape = dimensions(where.inputs[0])
+    if shape is None or len(shape) != 4 or (shape[1], shape[3]) != (1, 1):
+        return mixed, None
+    return where.outputs[0], where.inputs[0]
+
+
+def _without_axis(value: "onnx_ir.Value", axis: int) -> "onnx_ir.Shape | None":
+    import onnx_ir as ir
+
+    if value.shape is None:
+        return None
+    return ir.Shape([size for i, size in enumerate(value.shape) if i != axis])
 
 
 def _made_by(value: "onnx_ir.Value | None", *operators: str) -> "onnx_ir.Node | None":

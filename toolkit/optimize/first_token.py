@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx_ir
 
 _ELEMENTWISE = {"Gelu", "Erf", "Tanh", "Relu", "Sigmoid", "Sqrt", "Neg", "Identity"}
-_BROADCASTING = {"Add", "Sub", "Mul", "Div", "Sum", "Pow"}
+_BROADCASTING = {"Add", "Sub", "Mul", "Div", "Sum", "Pow", "Where"}
 
 
 def select_rows_early(model: "onnx_ir.Model") -> int:

@@ -55,6 +55,9 @@ PARITY_SLACK = 2.0
 """Other processors and GPUs round float16 differently: `validate` allows so many times what was
 measured."""
 
+PROMISING = 0.99
+"""Times the parent's time, as screened; more is not worth a second look if it is not certain."""
+
 SCREENING_ROUNDS = 4
 ROUNDS = 12
 """Sessions opened anew for the comparison that decides; see `paired_latency`."""
@@ -79,8 +82,8 @@ def optimize(
     and at other sizes. It is then timed beside its parent, in sessions opened anew and by turns, at
     the reference's size and, where there is a sequence, at a short and a long one. All are
     screened; what looks faster is measured again, and only that second measurement decides, since
-    the best of several looks better than it is. Kept is what is faster over all sizes and at none
-    more than `SLOWER` times its parent's, both by 95 % intervals.
+    the best of several looks better than it is. Kept is what is faster over all sizes, by a 95 %
+    interval, and at none of them above `SLOWER` times its parent's time.
 
     Args:
         source: The package.
@@ -247,7 +250,9 @@ class _Search:
         self.progress(f"{method.name}: latency")
         made = self._timed(made, SCREENING_ROUNDS)
         assert made.latency_ratio is not None
-        unlikely = not made.latency_ratio < 1 or any(t.ratio_95[0] > SLOWER for t in made.timings)
+        unlikely = not made.latency_ratio < PROMISING or any(
+            t.ratio_95[0] > SLOWER for t in made.timings
+        )
         return replace(made, why=not_faster(made.timings) if unlikely else "")
 
     def _is_timed(self, precision: str) -> bool:
