@@ -119,14 +119,14 @@ def data(tmp_path: Path) -> Path:
 
 def test_texts_a_second_with_tokenization_included(package: ModelPackage, data: Path) -> None:
     report = profile(
-        package.path, scenario=Offline(sessions=2), data=str(data), runs=60, processes=1
+        package.path, scenario=Offline(sessions=2), data=str(data), runs=600, processes=1
     )
     assert report.passes is not None
     assert report.passes.includes == ("tokenization", "decoding")
     assert (report.passes.samples, report.passes.sessions, report.passes.threads) == (10, 2, 1)
     assert report.passes.tokens == 60
     document = report.as_json()
-    assert document["samples"] == 60
+    assert document["samples"] == 600
     assert document["latency_ms"] == {}
     low, high = document["throughput_interval_95"]
     assert low <= document["throughput_per_s"] <= high

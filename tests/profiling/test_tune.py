@@ -246,7 +246,8 @@ def test_infer_reads_the_tuned_batch_unless_one_is_named(
     command = ["infer", str(package.path), "--lines", str(tmp_path / "texts.txt"), "--json"]
     assert main(command) == 0
     assert main([*command, "--batch-size", "15"]) == 0
-    assert sizes == [8, 8, 4, 15, 5]
+    by_batch = sorted(sizes[:3]), sorted(sizes[3:])  # sessions beside each other end as they like
+    assert by_batch == ([4, 8, 8], [5, 15])
 
 
 def test_the_offline_scenario_reads_the_tuned_split_unless_another_is_named(
