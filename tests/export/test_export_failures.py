@@ -109,12 +109,8 @@ def test_the_name_of_a_package_ends_in_its_suffix(model: Path, tmp_path: Path) -
 
 
 def test_sources_of_no_known_kind_hear_what_is_accepted(tmp_path: Path, target: Path) -> None:
-    checkpoint = tmp_path / "bert"
-    checkpoint.mkdir()
-    (checkpoint / "config.json").write_text("{}")
     (tmp_path / "empty").mkdir()
     for source, fact in (
-        (checkpoint, "Hugging Face"),
         (tmp_path / "empty", "nothing that can be exported"),
         (tmp_path / "none", "does not exist"),
         ("a sentence", "does not exist"),
