@@ -63,5 +63,5 @@ $(OPTIMUM_VENV)/bin/python:
 	$(PYTHON) -m venv $(OPTIMUM_VENV)
 
 $(OPTIMUM_STAMP): pyproject.toml | $(OPTIMUM_VENV)/bin/python
-	$(OPTIMUM_VENV)/bin/python $(PIP) --editable '.[optimum,cpu]' pytest
+	$(OPTIMUM_VENV)/bin/python $(PIP) --editable '.[optimum,cpu,image]' pytest
 	touch $@
