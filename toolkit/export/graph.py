@@ -119,8 +119,9 @@ def _lightened(model: ModelProto, weights: dict[str, TensorProto]) -> ModelProto
 def strip(model: ModelProto) -> None:
     """Remove what differs from machine to machine, in place: paths, source lines, descriptions.
 
-    Initializers repeated in `value_info` go too: they break quantize_dynamic on Gemm. So do
-    entries that stand there twice.
+    The shapes of inner values go too. ONNX Runtime infers them itself, and with them in the file a
+    fine-tuned MiniLM takes 4 to 14 % more CPU time (1.31: it plans its buffers worse); and
+    initializers repeated there break quantize_dynamic on Gemm.
     """
     model.doc_string = ""
     del model.metadata_props[:]
@@ -131,13 +132,8 @@ def strip(model: ModelProto) -> None:
             node.doc_string = ""
             del node.metadata_props[:]
     for graph in _graphs(model):
-        values = {value.name: value for value in graph.value_info}
-        for known in (*graph.initializer, *graph.input, *graph.output):
-            values.pop(known.name, None)
-        kept = [*values.values()]
         del graph.value_info[:]
-        graph.value_info.extend(kept)
-        for value in (*graph.input, *graph.output, *graph.value_info):
+        for value in (*graph.input, *graph.output):
             value.doc_string = ""
             del value.metadata_props[:]
     for tensor in tensors(model):
