@@ -31,7 +31,7 @@ def test_it_is_trained_exported_quantized_and_continues_texts(tmp_path: Path) ->
 
     found = quantize(package, data, limits=Limits(max_batch_flips=3))
     assert found.chosen == "int4"
-    assert found.candidates[0].size_bytes < 0.3 * found.parent.size_bytes
+    assert found.candidates[0].size_bytes < 0.4 * found.parent.size_bytes
     assert validate(package, data=data).passed
     options = GenerationOptions(max_new_tokens=6)
     for variant in ("fp32", "int4"):
