@@ -27,9 +27,30 @@ def with_shapes(proto: "onnx.ModelProto") -> "onnx_ir.Model":
     import onnx_ir as ir
     from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
+    if not proto.graph.value_info:  # onnx alone does not see through sizes that are computed
+        proto = _symbolic(proto)
     model = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     return model
+
+
+def _symbolic(proto: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with the shapes that ONNX Runtime's symbolic inference finds, if it finds any."""
+    try:
+        from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+    except ImportError:  # sympy, which comes with torch
+        return proto
+    inference = SymbolicShapeInference(2**31 - 1, True, False, 0)  # dimensions are merged
+    try:
+        # Its one public function (1.31) leaves files where it was called when a shape stays open.
+        inference._preprocess(proto)  # noqa: SLF001
+        while inference.run_:
+            inference._infer_impl()  # noqa: SLF001
+        inference._update_output_from_vi()  # noqa: SLF001
+    except Exception:  # noqa: BLE001 - it gives up with whatever a strange graph leads to
+        return proto
+    found: onnx.ModelProto = inference.out_mp_
+    return found
 
 
 def optimize_for_cpu(model: "onnx_ir.Model") -> int:
