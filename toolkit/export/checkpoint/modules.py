@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from toolkit.export.torch_graph import argument
 
 
-class Named(nn.Module):
+class Named(nn.Module, ABC):
     """A module whose forward takes exactly these inputs, as torch.export wants to see them.
 
     Args:
@@ -37,9 +38,9 @@ class Named(nn.Module):
         forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # the documented way
         self.forward = forward
 
+    @abstractmethod
     def answer(self, **feeds: Tensor) -> dict[str, Tensor]:
         """Outputs by name."""
-        raise NotImplementedError
 
 
 class Head(Named):
