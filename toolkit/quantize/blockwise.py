@@ -145,13 +145,18 @@ def _weights(matrix: "onnx_ir.Value | None") -> Array | None:
     if matrix is None:
         return None
     node = matrix.producer()
-    turned = node is not None and node.op_type == "Transpose" and len(matrix.shape or ()) == 2
+    turned = node is not None and node.op_type == "Transpose" and _permutation(node) in ([], [1, 0])
     origin = node.inputs[0] if node is not None and turned else matrix
     tensor = None if origin is None else origin.const_value
     if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
         return None
     weights = np.asarray(tensor.numpy(), np.float32)
     return weights.T if turned else weights
+
+
+def _permutation(node: "onnx_ir.Node") -> list[int]:
+    """The order a Transpose puts dimensions in; empty where it turns them round."""
+    return [*node.attributes["perm"].as_ints()] if "perm" in node.attributes else []
 
 
 def _is_plain(node: "onnx_ir.Node") -> bool:
