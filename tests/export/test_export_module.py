@@ -16,7 +16,8 @@ from torch import nn
 from tests.export import nets
 from toolkit import ModelPackage, export, load
 from toolkit.errors import CheckFailedError, InputError
-from toolkit.export import Exportable, ExportReport, graph
+from toolkit.export import Exportable, ExportReport, graph, weights
+from toolkit.export.weights import Traced
 from toolkit.package.integrity import file_hashes
 
 pytestmark = pytest.mark.torch
@@ -150,14 +151,14 @@ def test_the_graph_is_of_opset_20_and_ir_10_and_lists_nothing_twice(
     assert len(named) == len(set(named))
 
 
+@pytest.mark.parametrize("width", [40, 400])  # in the graph while it is cleaned, and set aside
 def test_weights_leave_the_graph_where_protobuf_cannot_hold_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    monkeypatch.setattr(graph, "EXTERNAL_ABOVE_BYTES", 1024)
-    module = nn.Sequential(nn.Linear(40, 20))
-    export(
-        Exportable(module=module, inputs={"input": torch.randn(8, 40)}), tmp_path / "a.ortpackage"
-    )
+    monkeypatch.setattr(weights, "EXTERNAL_ABOVE_BYTES", 200_000 if width == 400 else 1024)
+    module = nn.Sequential(nn.Linear(width, 200))
+    example = {"input": torch.randn(8, width)}
+    export(Exportable(module=module, inputs=example), tmp_path / "a.ortpackage")
     package = ModelPackage.open(tmp_path / "a.ortpackage")
     assert set(package.variant("fp32").contents.files) == {"model.onnx", "model.onnx.data"}
     assert package.verify()
@@ -271,7 +272,7 @@ def test_renaming_keeps_a_value_that_has_the_name_already() -> None:
     again = onnx.helper.make_node("Neg", ["y"], ["out"])
     one = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "out")]
     model = onnx.helper.make_model(onnx.helper.make_graph([add, again], "g", one[:1], one[1:]))
-    graph.rename(model, {"x": "in", "out": "y"})
+    graph.rename(Traced(model=model), {"x": "in", "out": "y"})
     nodes = [(*node.input, *node.output) for node in model.graph.node]
     assert nodes == [("in", "y.1"), ("y.1", "y")]
     assert (model.graph.input[0].name, model.graph.output[0].name) == ("in", "y")

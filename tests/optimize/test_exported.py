@@ -64,6 +64,7 @@ def exported(folder: Path, *, eager: bool) -> Path:
     from toolkit.export import graph
     from toolkit.export.parts import TorchPart, TorchSource
     from toolkit.export.torch_graph import trace
+    from toolkit.export.weights import put_back
     from toolkit.tasks import TaskSpec
 
     axes = {0: "batch", 1: "sequence"}
@@ -80,7 +81,7 @@ def exported(folder: Path, *, eager: bool) -> Path:
         task=TaskSpec(name="tensors"),
     )
     model = trace(source, part, feeds(2, 5), ["y"], opset=20)
-    model = graph.slimmed(model)
+    model = graph.slimmed(put_back(model))
     graph.strip(model)
     model.ir_version = 10
     graph.write(model, folder / "model.onnx")

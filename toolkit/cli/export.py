@@ -31,7 +31,7 @@ def export(
         ),
     ],
     exporter: Annotated[
-        Literal["auto", "transformers", "torch", "optimum"],
+        Literal["auto", "torchscript", "transformers", "torch", "optimum"],
         typer.Option(help="What writes the graph; auto tries one after another."),
     ] = "auto",
     task: Annotated[

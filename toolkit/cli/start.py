@@ -31,6 +31,9 @@ def start() -> NoReturn:
     if interrupts and code:
         code = 130  # a library caught the interrupt, and failed for want of what it left undone
     if not light:
+        # At the end the collector looks at every object of torch again, for a second.
+        gc.disable()
+        gc.freeze()
         sys.exit(code)
     with contextlib.suppress(BrokenPipeError):  # whoever read the output has left
         sys.stdout.flush()

@@ -11,62 +11,43 @@ from typing import TYPE_CHECKING
 from toolkit.errors import InputError
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra, quiet
+from toolkit.export.weights import Traced, drop_inputs, put_back, set_aside, turn_weights, write
 from toolkit.optimize import optimize_standard, with_shapes
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, TensorProto
+    from onnx_ir import TensorProtocol
+
+__all__ = [
+    "check",
+    "check_made",
+    "cleaned",
+    "name_dimensions",
+    "operators",
+    "rename",
+    "slimmed",
+    "strip",
+    "tensors",
+    "write",
+]
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 _RECURRENT = {"LSTM", "GRU", "RNN"}
 """Their weights are reordered by nodes that only folding takes away."""
-_LARGE_BYTES = 2**16
-EXTERNAL_ABOVE_BYTES = 2**31 - 2**20
-"""protobuf holds no message above 2 GiB; a MiB is left for what is not weights."""
 
 
-def cleaned(model: ModelProto) -> ModelProto:
-    """The graph slimmed and lightened; its large weights are set aside meanwhile, and not copied.
+def cleaned(traced: Traced) -> Traced:
+    """The graph slimmed and lightened; its weights stay where they lie.
 
     Args:
-        model: As an exporter wrote it; changed.
+        traced: As an exporter wrote it; changed.
 
     Raises:
         InputError: The graph cannot be simplified.
     """
-    if model.ByteSize() > EXTERNAL_ABOVE_BYTES // 2:  # what follows copies what is not set aside
-        return model
-    if operators(model) & _RECURRENT:
-        return _lightened(slimmed(model), {})
-    light, weights = _set_aside(model)
-    return _lightened(slimmed(light), weights)
-
-
-def _set_aside(model: ModelProto) -> tuple[ModelProto, dict[str, TensorProto]]:
-    """The graph with an input in place of each large initializer, and those."""
-    import onnx
-
-    weights: dict[str, TensorProto] = {}
-    light = onnx.ModelProto()
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) <= _LARGE_BYTES:
-            light.graph.initializer.add().CopyFrom(tensor)
-            continue
-        weights[tensor.name] = tensor
-    graph = model.graph
-    light.graph.name = graph.name
-    light.graph.node.extend(graph.node)
-    light.graph.input.extend(graph.input)
-    light.graph.output.extend(graph.output)
-    light.graph.value_info.extend(graph.value_info)
-    light.graph.sparse_initializer.extend(graph.sparse_initializer)
-    light.graph.input.extend(
-        onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
-        for name, tensor in weights.items()
-    )
-    light.ir_version = model.ir_version
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    return light, weights
+    if operators(traced.model) & _RECURRENT:
+        traced = Traced(model=put_back(traced))
+    return _lightened(slimmed(traced.model), traced.weights)
 
 
 def slimmed(model: ModelProto) -> ModelProto:
@@ -91,29 +72,28 @@ def slimmed(model: ModelProto) -> ModelProto:
     return slim
 
 
-def _lightened(model: ModelProto, weights: dict[str, TensorProto]) -> ModelProto:
+def _lightened(model: ModelProto, weights: dict[str, TensorProtocol]) -> Traced:
     """The graph without guards that catch nothing and rows that nobody reads; standard operators.
 
     Args:
         model: The graph, with an input for each weight that was set aside.
-        weights: Those, which go back.
+        weights: Those, which the graph has no inputs for any more.
     """
     with export_extra():
-        import onnx_ir as ir
-    rewritten = with_shapes(model)
+        rewritten = with_shapes(model)
     for value in [value for value in rewritten.graph.inputs if value.name in weights]:
         rewritten.graph.inputs.remove(value)
         if value.uses():
-            value.const_value = ir.serde.TensorProtoTensor(weights[value.name or ""])
+            value.const_value = weights[value.name or ""]
             rewritten.graph.register_initializer(value)
-    if optimize_standard(rewritten):
-        return ir.to_proto(rewritten)
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
+    # Constants first: rows are selected before a product only where its matrix is one.
+    if turn_weights(rewritten) + optimize_standard(rewritten):
+        made = set_aside(rewritten)
+        drop_inputs(made.model, made.weights)
+        return made
+    drop_inputs(model, weights)
     used = {name for graph in _graphs(model) for node in graph.node for name in node.input}
-    model.graph.initializer.extend(tensor for name, tensor in weights.items() if name in used)
-    return model
+    return Traced(model=model, weights={n: t for n, t in weights.items() if n in used})
 
 
 def strip(model: ModelProto) -> None:
@@ -141,18 +121,6 @@ def strip(model: ModelProto) -> None:
         del tensor.metadata_props[:]
 
 
-def write(model: ModelProto, file: Path) -> None:
-    """Write the model; weights go beside it, as `<file>.data`, only above 2 GiB."""
-    import onnx
-
-    if model.ByteSize() <= EXTERNAL_ABOVE_BYTES:
-        file.write_bytes(model.SerializeToString(deterministic=True))
-        return
-    onnx.save_model(
-        model, file, save_as_external_data=True, location=f"{file.name}.data", size_threshold=1024
-    )
-
-
 def check(file: Path, *, full: bool) -> None:
     """Check a model file against the ONNX standard.
 
@@ -163,13 +131,37 @@ def check(file: Path, *, full: bool) -> None:
     Raises:
         InputError: It is not valid.
     """
+    _check(str(file), str(file), full=full)
+
+
+def check_made(made: Traced) -> None:
+    """Check a graph in full before its weights are written behind it.
+
+    Its weights stand as inputs meanwhile, so that nothing large is parsed; whether what is written
+    of them is valid, opening a session says.
+
+    Raises:
+        InputError: It is not valid.
+    """
+    import onnx
+
+    light = onnx.ModelProto()
+    light.CopyFrom(made.model)
+    light.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, tensor.dtype.value, tensor.shape.numpy())
+        for name, tensor in made.weights.items()
+    )
+    _check(light, "the exported graph", full=True)
+
+
+def _check(model: str | ModelProto, name: str, *, full: bool) -> None:
     with export_extra():
         import onnx
     try:
-        onnx.checker.check_model(str(file), full_check=full)
+        onnx.checker.check_model(model, full_check=full)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{file} is no valid ONNX model: {reason}") from error
+        raise InputError(f"{name} is no valid ONNX model: {reason}") from error
 
 
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
@@ -185,15 +177,16 @@ def tensors(model: ModelProto) -> Iterator[TensorProto]:
             yield from attribute.tensors
 
 
-def rename(model: ModelProto, names: Mapping[str, str]) -> None:
+def rename(traced: Traced, names: Mapping[str, str]) -> None:
     """Rename values wherever they stand, in place.
 
     A value that has one of the new names already gets another.
 
     Args:
-        model: The graph.
+        traced: The graph and its weights.
         names: New name by old name.
     """
+    model = traced.model
     present = _value_names(model)
     taken = {name for name in names.values() if name in present and name not in names}
     names = {name: _free_name(name, present) for name in taken} | dict(names)
@@ -203,6 +196,7 @@ def rename(model: ModelProto, names: Mapping[str, str]) -> None:
         for node in graph.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
+    traced.weights = {names.get(name, name): w for name, w in traced.weights.items()}
 
 
 def _value_names(model: ModelProto) -> set[str]:

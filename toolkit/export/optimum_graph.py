@@ -12,6 +12,7 @@ from toolkit.export.graph import name_dimensions
 from toolkit.export.libraries import export_extra, quiet
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import first_line
+from toolkit.export.weights import Traced, set_aside
 from toolkit.tasks import TaskName
 from toolkit.tensors import Feeds
 
@@ -38,7 +39,7 @@ def trace(
     output_names: Sequence[str],
     *,
     opset: int,
-) -> ModelProto:
+) -> Traced:
     """The graph that optimum-onnx writes for the checkpoint; it loads and traces by itself.
 
     Args:
@@ -54,6 +55,7 @@ def trace(
     """
     with export_extra():
         import onnx
+        import onnx_ir as ir
     try:
         from optimum.exporters.onnx import main_export
     except ImportError as error:
@@ -94,7 +96,7 @@ def trace(
     _keep_outputs(model, output_names)
     _check_inputs(model, feeds)
     name_dimensions(model, part.dimensions)
-    return model
+    return set_aside(ir.from_proto(model))
 
 
 def _keep_outputs(model: ModelProto, wanted: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from toolkit.tensors import Array
 if TYPE_CHECKING:
     from torch import nn
 
-ExporterName = Literal["auto", "transformers", "torch", "optimum"]
-EXPORTERS: tuple[ExporterName, ...] = ("transformers", "torch", "optimum")
+ExporterName = Literal["auto", "torchscript", "transformers", "torch", "optimum"]
+EXPORTERS: tuple[ExporterName, ...] = ("torchscript", "transformers", "torch", "optimum")
 """In the order in which "auto" tries them."""
 
 

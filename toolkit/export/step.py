@@ -15,7 +15,7 @@ from toolkit.errors import InputError
 from toolkit.export import adopt
 from toolkit.export.checkpoint.files import CheckpointOptions
 from toolkit.export.comparison import ExportParity
-from toolkit.export.libraries import versions
+from toolkit.export.libraries import collecting_later, versions
 from toolkit.export.parts import EXPORTERS, ExporterName, TorchSource
 from toolkit.export.references import write_reference
 from toolkit.export.sources import Exportable, open_source
@@ -33,6 +33,7 @@ from toolkit.tensors import Array
 
 _RECORDED: Mapping[str, str] = {
     "torch": "torch.onnx",
+    "torchscript": "torch.onnx (TorchScript)",
     "transformers": "transformers.exporters",
     "optimum": "optimum-onnx",
 }
@@ -127,7 +128,8 @@ def export(
         work = staging / ".work"  # beside the package, so that a large model is only renamed
         model = work / "model"
         model.mkdir(parents=True)
-        opened = open_source(source, work=work, checkpoint=checkpoint)
+        with collecting_later():
+            opened = open_source(source, work=work, checkpoint=checkpoint)
         if isinstance(opened, Path):
             if exporter != "auto":
                 raise InputError(

@@ -14,10 +14,10 @@ from toolkit.export.feeds import Dimensions
 from toolkit.export.graph import name_dimensions, rename
 from toolkit.export.libraries import export_extra, quiet
 from toolkit.export.parts import TorchPart, TorchSource
+from toolkit.export.weights import Traced, set_aside
 from toolkit.tensors import Array, Feeds
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
     from torch import nn
 
 IR_VERSION = 10
@@ -40,7 +40,7 @@ def trace(
     output_names: Sequence[str],
     *,
     opset: int,
-) -> ModelProto:
+) -> Traced:
     """The module's graph, traced at the sizes of the feeds.
 
     Args:
@@ -80,11 +80,11 @@ def trace(
         except torch.onnx.errors.OnnxExporterError as error:
             raise _refusal(error, shapes) from error
     assert program is not None
-    graph: ModelProto = program.model_proto
-    rename(graph, arguments | outputs)
-    name_dimensions(graph, part.dimensions)
-    _check_signature(graph, feeds, part.dimensions)
-    return graph
+    traced = set_aside(program.model)
+    rename(traced, arguments | outputs)
+    name_dimensions(traced.model, part.dimensions)
+    check_signature(traced, feeds, part.dimensions)
+    return traced
 
 
 def run_module(module: nn.Module, feeds: Feeds, *, output_names: Sequence[str]) -> dict[str, Array]:
@@ -177,8 +177,17 @@ def _named(returned: object, output_names: Sequence[str]) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _check_signature(graph: ModelProto, feeds: Feeds, dimensions: Dimensions) -> None:
-    found = {value.name: value.type.tensor_type.shape.dim for value in graph.graph.input}
+def check_signature(traced: Traced, feeds: Feeds, dimensions: Dimensions) -> None:
+    """Whether a graph takes the feeds, at any size of the symbolic dimensions.
+
+    Raises:
+        InputError: It takes others, or only one size.
+    """
+    found = {
+        value.name: value.type.tensor_type.shape.dim
+        for value in traced.model.graph.input
+        if value.name not in traced.weights
+    }
     if found.keys() != feeds.keys():
         raise InputError(
             f"the exported graph takes {', '.join(found) or 'nothing'}",

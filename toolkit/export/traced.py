@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import CheckFailedError, InputError, ToolkitError
-from toolkit.export import graph, optimum_graph, torch_graph, transformers_graph
+from toolkit.export import graph, optimum_graph, torch_graph, torchscript_graph, transformers_graph
 from toolkit.export.comparison import ExportParity, compared
 from toolkit.export.feeds import batch_dimension, dimension_sizes, resized, sizes_text, trace_sizes
+from toolkit.export.libraries import collecting_later
 from toolkit.export.parts import ExporterName, TorchPart, TorchSource
 from toolkit.export.torch_graph import IR_VERSION, one_thread, run_module
+from toolkit.export.weights import Traced
 from toolkit.package.write import MODEL_FILE
 from toolkit.progress import Progress
 from toolkit.runtime import Session, SessionOptions, open_session
@@ -21,8 +23,6 @@ from toolkit.tasks import Task
 from toolkit.tensors import Array, describe
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from toolkit.export.feeds import Sizes
 
 OPTIONS = SessionOptions(threads=1, spinning=False)
@@ -153,8 +153,9 @@ def _evaluating(source: TorchSource) -> Iterator[None]:
             module.train(was_training)
 
 
-_EXPORTERS: Mapping[str, Callable[..., ModelProto]] = {
+_EXPORTERS: Mapping[str, Callable[..., Traced]] = {
     "torch": torch_graph.trace,
+    "torchscript": torchscript_graph.trace,
     "transformers": transformers_graph.trace,
     "optimum": optimum_graph.trace,
 }
@@ -178,19 +179,20 @@ def _checked(
     traced = _traced_sizes(part)
     which = "" if part.component == "model" else f" the {part.component}"
     progress(f"exporting{which} at {sizes_text(traced)} with {exporter}")
-    model = _EXPORTERS[exporter](
-        source, part, _trace_feeds(part, traced, seed), tuple(outputs), opset=opset
-    )
-    model = graph.cleaned(model)
-    graph.strip(model)
-    model.ir_version = IR_VERSION
-    graph.write(model, file)
-    graph.check(file, full=True)
-    del model
+    with collecting_later():
+        made = _EXPORTERS[exporter](
+            source, part, _trace_feeds(part, traced, seed), tuple(outputs), opset=opset
+        )
+        made = graph.cleaned(made)
+    graph.strip(made.model)
+    made.model.ir_version = IR_VERSION
+    graph.check_made(made)
+    graph.write(made.model, file, made.weights)
+    del made
     session = open_session(file, OPTIONS)
     text = source.task.text
     parity = compared(
-        part,
+        _at_the_longest(part, source) if exporter == "torchscript" else part,
         session,
         outputs,
         traced=traced,
@@ -207,6 +209,16 @@ def _checked(
         outputs=outputs,
         parity=parity,
     )
+
+
+def _at_the_longest(part: TorchPart, source: TorchSource) -> TorchPart:
+    """The part, compared at the most tokens too: a trace may hold for short texts only."""
+    text = source.task.text
+    if part.shapes is None or text is None:
+        return part
+    longest = {"batch": 1, "sequence": text.max_length}
+    compared_at = dict.fromkeys(tuple(at.items()) for at in (*part.shapes.compared, longest))
+    return replace(part, shapes=replace(part.shapes, compared=tuple(map(dict, compared_at))))
 
 
 def _traced_sizes(part: TorchPart) -> Sizes:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolkit.errors import InputError, SetupError
 from toolkit.export.graph import name_dimensions, rename
 from toolkit.export.libraries import export_extra, quiet
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import argument, first_line, tensors
+from toolkit.export.weights import Traced, set_aside
 from toolkit.tensors import Feeds
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 
 def trace(
@@ -23,7 +21,7 @@ def trace(
     output_names: Sequence[str],
     *,
     opset: int,
-) -> ModelProto:
+) -> Traced:
     """The module's graph, traced at the sizes of the feeds; see `torch_graph.trace`.
 
     transformers patches what of its model code torch.export cannot trace, and repairs the graph.
@@ -33,7 +31,6 @@ def trace(
         SetupError: transformers is not installed, or too old.
     """
     with export_extra():
-        import onnx_ir
         import torch
     try:
         from transformers.exporters.configs import OnnxConfig
@@ -53,21 +50,21 @@ def trace(
         try:
             exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]  # it has no types
             made = exporter.export(part.module, tensors(feeds), config=config)
-            model: ModelProto = onnx_ir.to_proto(made.program)
+            traced = set_aside(made.program)
         except Exception as error:  # whatever torch.export and the exporter raise
             raise InputError(
                 f"transformers cannot export it: {first_line(error)}",
                 expected="a model that torch.export can trace",
             ) from error
-    found = [value.name for value in model.graph.output]
+    found = [value.name for value in traced.model.graph.output]
     if len(found) != len(output_names):
         raise InputError(
             f"transformers exports the outputs {', '.join(found)}",
             expected=f"{', '.join(output_names)}, what the module returns",
         )
     rename(
-        model,
+        traced,
         {argument(name): name for name in feeds} | dict(zip(found, output_names, strict=True)),
     )
-    name_dimensions(model, part.dimensions)
-    return model
+    name_dimensions(traced.model, part.dimensions)
+    return traced

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolkit.errors import InputError
 from toolkit.export import graph
 from toolkit.export.libraries import export_extra, quiet
+from toolkit.export.weights import EXTERNAL_ABOVE_BYTES
 from toolkit.optimize.kernels import optimize_for_cpu, with_shapes
 from toolkit.runtime.providers import Provider
 
@@ -29,7 +30,7 @@ _FUSIONS = {
 }
 """What transformers calls the providers; "cpu" for any other."""
 
-LARGEST_BYTES = graph.EXTERNAL_ABOVE_BYTES // 2
+LARGEST_BYTES = EXTERNAL_ABOVE_BYTES // 2
 """Rewriting keeps several copies of a graph, and protobuf takes none above 2 GiB."""
 
 

@@ -15,7 +15,7 @@ from toolkit.export.checkpoint.modules import EMBEDDING, Embedding, Head, Named
 from toolkit.export.checkpoint.pooling import pooling_of
 from toolkit.export.checkpoint.tokenizers import mask_token, vocabulary_size, write_tokenizer
 from toolkit.export.feeds import Sizes
-from toolkit.export.parts import Shapes, TorchPart, TorchSource
+from toolkit.export.parts import EXPORTERS, ExporterName, Shapes, TorchPart, TorchSource
 from toolkit.tasks import Item, TaskSpec, TextSpec, open_task
 from toolkit.tasks.task import STATES
 from toolkit.tensors import Array, TensorSpec
@@ -32,6 +32,10 @@ _OUTPUTS = {
     "feature-extraction": ("last_hidden_state",),
 }
 _BATCHES, _LENGTHS = (1, 3, 8), (4, 17, 128)
+
+_TRACED = {"bert", "deberta-v2", "distilbert", "mobilebert", "mpnet", "roberta"}
+"""Architectures that TorchScript traces whole (docs/compatibility.md): it is asked first, being the
+fastest by far. ModernBERT is none of them, as its local attention would be frozen."""
 
 TEXTS = (
     "A gorgeous, witty film.",
@@ -106,11 +110,18 @@ def build(opened: Opened) -> TorchSource:
         sha256=opened.files.sha256,
         parts=(part,),
         task=task,
-        exporters=("transformers", "torch", "optimum"),
+        exporters=_exporters(opened.config.model_type),
         preprocessing=preprocessing,
         items=items,
         path=opened.files.path,
     )
+
+
+def _exporters(kind: str) -> tuple[ExporterName, ...]:
+    """Those that can take the architecture, in the order in which they are tried."""
+    if kind in _TRACED:
+        return EXPORTERS
+    return ("transformers", "torch", "torchscript", "optimum")
 
 
 def _inputs(opened: Opened) -> tuple[str, ...]:
