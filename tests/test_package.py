@@ -13,7 +13,13 @@ from tests.tiny_package import GRAPH, THRESHOLD, add_preferred_variant, write_ti
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage
 from toolkit.package import write as writing
-from toolkit.package.format import Component, read_document, write_document
+from toolkit.package.format import (
+    Component,
+    ComponentDigest,
+    ComponentMetadata,
+    read_document,
+    write_document,
+)
 from toolkit.package.integrity import asset_address, file_hashes
 
 
@@ -148,6 +154,31 @@ def test_a_file_that_nobody_wrote_into_a_variant_is_refused(package: ModelPackag
     (package.component_directory / "fp32" / "weights.bin").write_bytes(b"1")
     with pytest.raises(InputError, match=r"no hash for .*weights\.bin"):
         package.verified(package.variant("fp32"))
+
+
+def test_another_order_of_the_variants_is_refused(package: ModelPackage) -> None:
+    add_preferred_variant(package, name="int8", threshold=7, limit=9)
+    file = package.component_directory / "component.json"
+    edit(file, lambda c: c.update(variants=dict(reversed(c["variants"].items()))))
+    with pytest.raises(InputError, match="was changed after it was written"):
+        ModelPackage.open(package.path)
+
+
+def test_a_field_that_a_later_version_adds_leaves_packages_readable(package: ModelPackage) -> None:
+    class Later(ComponentDigest, frozen=True, kw_only=True):
+        added: int = 7
+
+    class LaterMetadata(ComponentMetadata, frozen=True, kw_only=True):
+        toolkit: Later = Later()
+
+    class LaterComponent(Component, frozen=True, kw_only=True):
+        additional_metadata: LaterMetadata = LaterMetadata()
+
+    file = package.component_directory / "component.json"
+    read = read_document(file, LaterComponent)
+    assert read.additional_metadata == LaterMetadata(
+        toolkit=Later(digest=read.additional_metadata.toolkit.digest, added=7)
+    )
 
 
 def test_an_unknown_key_in_the_manifest_is_refused(package: ModelPackage) -> None:

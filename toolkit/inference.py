@@ -234,7 +234,7 @@ def load_variant(
     if package.contents.task.name == "text-generation":
         from toolkit.generation.model import load_generator
 
-        return load_generator(package, variant, options)
+        return load_generator(package, variant, options, reading)
     config = variant.session_options
     file = package.verified(variant)
     session = open_session(file, options, config=config)

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
-from tests.export.checkpoints import bert_checkpoint, gpt2_checkpoint, roberta_checkpoint
+from tests.export.checkpoints import (
+    bert_checkpoint,
+    byte_level_tokenizer,
+    gpt2_checkpoint,
+    roberta_checkpoint,
+    save,
+)
 from toolkit.cli.main import main
 
 pytestmark = pytest.mark.torch
@@ -123,6 +130,12 @@ def test_a_task_that_the_model_has_no_head_for(
     assert "gpt2 has no head for 'fill-mask'" in refused(decoder, "--task", "fill-mask")
 
 
+def test_a_head_that_was_trained_for_another_task(model: Path, refused: Callable[..., str]) -> None:
+    message = refused(model, "--task", "token-classification")
+    assert f"{model / 'config.json'}: the head of BertForSequenceClassification" in message
+    assert "--task text-classification" in message
+
+
 def test_weights_of_another_shape(model: Path, refused: Callable[..., str]) -> None:
     edit(model / "config.json", intermediate_size=56)
     assert str(model / "model.safetensors") in refused(model)
@@ -202,3 +215,45 @@ def test_a_length_that_the_model_has_no_positions_for(
     message = refused(model, "--max-length", "65")
     assert str(model) in message
     assert "2 to 64" in message
+
+
+@pytest.mark.parametrize("kind", ["ViT", "ResNet"])
+def test_features_of_images(kind: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    sizes: dict[str, dict[str, Any]] = {
+        "ViT": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1},
+        "ResNet": {"embedding_size": 8, "hidden_sizes": [8], "depths": [1]},
+    }
+    config = getattr(transformers, f"{kind}Config")(**sizes[kind])
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path / "images")
+    message = refused(tmp_path / "images")
+    assert f"{tmp_path / 'images' / 'config.json'}: {kind}Model takes pixel_values" in message
+
+
+def test_a_decoder_without_a_cache_of_keys_and_values(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    tokenizer = byte_level_tokenizer()
+    config = transformers.MambaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=16, num_hidden_layers=1, state_size=4
+    )
+    save(tmp_path / "mamba", transformers.MambaForCausalLM(config), tokenizer)
+    message = refused(tmp_path / "mamba")
+    assert str(tmp_path / "mamba" / "config.json") in message
+    assert "mamba" in message
+
+
+def test_a_gguf_file_of_another_kind_or_of_none(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    (tmp_path / "none.gguf").write_bytes(b"no magic")
+    message = refused(tmp_path / "none.gguf")
+    assert f"{tmp_path / 'none.gguf'} cannot be read as GGUF" in message
+    gguf: Any = pytest.importorskip("gguf", reason="gguf, which writes such files, is missing")
+    writer = gguf.GGUFWriter(tmp_path / "clip.gguf", "clip")
+    writer.add_block_count(1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    message = refused(tmp_path / "clip.gguf")
+    assert f"{tmp_path / 'clip.gguf'} cannot be read as GGUF" in message
+    assert "architecture clip" in message

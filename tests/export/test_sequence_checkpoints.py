@@ -27,8 +27,8 @@ from toolkit.export import export
 from toolkit.export.checkpoint.frames import sounds
 from toolkit.export.parts import ExporterName
 from toolkit.generation import GenerationOptions, generate
-from toolkit.generation.model import Generator
 from toolkit.generation.transcription import Transcriber
+from toolkit.generation.translation import Translator
 from toolkit.package import ModelPackage
 from toolkit.tasks import TaskOptions
 from toolkit.tasks.mel import MelEncoder
@@ -100,7 +100,7 @@ def _generated(made: Made, texts: list[str], tokens: int) -> list[list[int]]:
     return [row[: row.index(end)] if end in row else row for row in made_tokens]
 
 
-def _ours(model: Generator, texts: list[str], tokens: int) -> list[list[int]]:
+def _ours(model: Translator, texts: list[str], tokens: int) -> list[list[int]]:
     options = GenerationOptions(max_new_tokens=tokens)
     decoder, answers = model.begin(texts, [1, 2, 3][: len(texts)], options)
     for _ in generate(decoder, answers, pad_id=0):
@@ -108,9 +108,9 @@ def _ours(model: Generator, texts: list[str], tokens: int) -> list[list[int]]:
     return [answer.tokens for answer in answers]
 
 
-def _opened(made: Made) -> Generator:
+def _opened(made: Made) -> Translator:
     model = load(made.package)
-    assert isinstance(model, Generator)
+    assert isinstance(model, Translator)
     return model
 
 

@@ -26,7 +26,7 @@ def model(*, readers: int = 1) -> onnx.ModelProto:
     for number in range(1, readers):
         nodes.append(helper.make_node("MatMul", ["x", "w"], [f"y{number}"]))
         names.append(f"y{number}")
-    shape = ["batch", WIDTH]
+    shape: list[str | int | None] = ["batch", WIDTH]
     graph = helper.make_graph(
         nodes,
         "g",

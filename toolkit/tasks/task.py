@@ -260,7 +260,10 @@ def _text_task(
         from toolkit.tasks.prompt import PromptEncoder
 
         assert specification.generation is not None
-        return Task(specification, PromptEncoder(file, text, specification.generation, inputs))
+        prompts = PromptEncoder(
+            file, text, specification.generation, inputs, truncate=options.truncate
+        )
+        return Task(specification, prompts)
     if specification.name == "question-answering":
         from toolkit.tasks.answers import AnswerReader
 

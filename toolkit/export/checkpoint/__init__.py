@@ -7,7 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from toolkit.export.checkpoint.files import CheckpointFiles, CheckpointOptions, read_files
+from toolkit.export.checkpoint.files import (
+    CONFIG,
+    CheckpointFiles,
+    CheckpointOptions,
+    read_files,
+)
 from toolkit.export.checkpoint.loading import load_config, load_model
 from toolkit.export.checkpoint.tasks import task_of
 from toolkit.export.parts import TorchSource
@@ -49,7 +54,7 @@ class Opened:
         self.task = task_of(
             self.config,
             asked=options.task,
-            named_in=str(files.path),
+            named_in=str(files.weights[0] if files.kind == "gguf" else files.path / CONFIG),
             # GGUF names no architecture; what transformers reads of it are decoders.
             otherwise="text-generation" if files.kind == "gguf" else None,
         )

@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from toolkit.errors import InputError
 from toolkit.export.checkpoint.chat import chat_around
+from toolkit.export.checkpoint.files import CONFIG
 from toolkit.export.checkpoint.modules import Named
 from toolkit.export.checkpoint.texts import TEXTS
 from toolkit.export.checkpoint.tokenizers import longest_text, vocabulary_size, write_tokenizer
@@ -81,7 +82,13 @@ def build(opened: Opened) -> TorchSource:
     preprocessing = opened.work / "preprocessing"
     tokenizer, text = write_tokenizer(opened, preprocessing)
     room = longest_text(opened)
-    part = decoder_part(opened.model, tokenizer, TEXTS, room=room, pad_id=text.pad_id)
+    try:
+        part = decoder_part(opened.model, tokenizer, TEXTS, room=room, pad_id=text.pad_id)
+    except InputError as error:
+        kind = f"model_type {opened.config.model_type!r}"
+        raise InputError(
+            f"{opened.files.path / CONFIG} ({kind}): {error.problem}", expected=error.expected
+        ) from error
     return TorchSource(
         kind="checkpoint",
         name=opened.files.path.resolve().name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from toolkit.errors import InputError, SetupError
@@ -41,9 +40,15 @@ def load_config(files: CheckpointFiles) -> Any:
         with quiet():
             return transformers.AutoConfig.from_pretrained(files.path, **_gguf(files))
     except Exception as error:  # whatever a broken configuration raises
+        if files.kind == "gguf":
+            raise InputError(
+                f"{files.weights[0]} cannot be read as GGUF: {first_line(error)}",
+                expected="a whole GGUF file of an architecture that transformers "
+                f"{transformers.__version__} reads, such as llama or qwen2",
+            ) from error
         known = files.config.get("model_type")
         raise InputError(
-            f"{_described(files)} is no configuration that transformers "
+            f"{files.path / CONFIG} is no configuration that transformers "
             f"{transformers.__version__} knows"
             + (f": model_type is {known!r}" if known else f": {first_line(error)}"),
             expected="a model_type among those that transformers lists, with its keys",
@@ -102,7 +107,3 @@ def load_model(
 
 def _gguf(files: CheckpointFiles) -> dict[str, str]:
     return {"gguf_file": files.weights[0].name} if files.kind == "gguf" else {}
-
-
-def _described(files: CheckpointFiles) -> Path:
-    return files.weights[0] if files.kind == "gguf" else files.path / CONFIG

@@ -24,6 +24,9 @@ HEADS: Mapping[TaskName, str] = {
 _ALSO: Mapping[TaskName, tuple[str, ...]] = {"speech-recognition": ("AutoModelForCTC",)}
 """Further classes with the same task."""
 
+_ALIKE: set[TaskName | None] = {"text-classification", "token-classification"}
+"""Tasks whose heads have weights of the same names in most architectures."""
+
 
 def classes_of(task: TaskName) -> tuple[str, ...]:
     """The automatic classes that load the task's models."""
@@ -46,17 +49,24 @@ def task_of(
             model has no head for the task that was asked for.
     """
     possible = [task for task in HEADS if _class_names(config, task)]
+    named = getattr(config, "architectures", None) or ()
+    trained = next((t for name in named for t in HEADS if name in _class_names(config, t)), None)
     if asked is not None:
+        if {asked, trained} == _ALIKE:
+            raise InputError(
+                f"{named_in}: the head of {', '.join(named)} was trained for {trained}, and would "
+                f"be taken for one of {asked}, whose weights have the same names",
+                expected=f"a checkpoint that was trained for {asked}",
+                fix=f"--task {trained}",
+            )
         if asked in possible:
             return asked
         raise InputError(
             f"{named_in}: {config.model_type} has no head for {asked!r}",
             expected=f"one of {', '.join(possible) or 'no task of ours'}",
         )
-    for name in getattr(config, "architectures", None) or ():
-        found = next((t for t in HEADS if name in _class_names(config, t)), None)
-        if found is not None:
-            return found
+    if trained is not None:
+        return trained
     if otherwise in possible:
         return otherwise
     raise InputError(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
-from toolkit.errors import ToolkitWarning
+from toolkit.errors import InputError, ToolkitWarning
+from toolkit.export.checkpoint.files import CONFIG
 from toolkit.export.checkpoint.modules import EMBEDDING, Embedding, Head, Named
 from toolkit.export.checkpoint.pooling import pooling_of
 from toolkit.export.checkpoint.tokenizers import mask_token, vocabulary_size, write_tokenizer
@@ -67,12 +68,12 @@ _SHARED = 128
 
 def build(opened: Opened) -> TorchSource:
     """The module of a text encoder, its task, tokenizer and reference."""
+    inputs = _inputs(opened)
     preprocessing = opened.work / "preprocessing"
     tokenizer, text = write_tokenizer(opened, preprocessing)
     if opened.config.get_text_config().pad_token_id is None:
         # Decoders that classify look for the last token before the padding.
         opened.model.config.get_text_config().pad_token_id = text.pad_id
-    inputs = _inputs(opened)
     pooling, normalize = pooling_of(opened) if _is_embedding(opened) else ("none", False)
     module = _module(opened, inputs, pooling, normalize=normalize)
     if opened.task == "question-answering":
@@ -125,8 +126,19 @@ def _exporters(kind: str) -> tuple[ExporterName, ...]:
 
 
 def _inputs(opened: Opened) -> tuple[str, ...]:
-    """What the model's forward takes of what a tokenizer makes."""
+    """What the model's forward takes of what a tokenizer makes.
+
+    Raises:
+        InputError: It takes none of it: images or sounds, of which no features are exported.
+    """
     taken = inspect.signature(opened.model.forward).parameters
+    if _INPUTS[0] not in taken:
+        raise InputError(
+            f"{opened.files.path / CONFIG}: {type(opened.model).__name__} takes "
+            f"{opened.model.main_input_name}, and {opened.task} is for texts",
+            expected="a model of texts, or one of images or sounds with a head",
+            fix="toolkit export MODULE:CALLABLE -o PKG        (any module, tensors in and out)",
+        )
     has_types = (getattr(opened.config, "type_vocab_size", 0) or 0) > 1
     return tuple(
         name for name in _INPUTS if name in taken and (name != "token_type_ids" or has_types)

@@ -23,6 +23,8 @@ _SENTENCES = "sentence_bert_config.json"
 """Where sentence-transformers says how much of a text it reads."""
 _NO_LIMIT = 1_000_000
 """transformers writes 1e30 where a tokenizer knows no limit."""
+_VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "source.spm")
+"""Files that a tokenizer is made of where there is no tokenizer.json."""
 _FEWEST = 64
 """A tokenizer with fewer tokens, for a model with many more, was built without its vocabulary:
 `BertTokenizerFast(vocab_file=...)` of transformers 5 has 5 (platform.md)."""
@@ -166,16 +168,18 @@ def _tokenizer(opened: Opened) -> Tokenizer:
 
 
 def _check_vocabulary(tokenizer: Tokenizer, rows: int, directory: Path) -> None:
+    files = (directory / name for name in (TOKENIZER, *_VOCABULARIES))
+    file = next((file for file in files if file.is_file()), directory)
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     largest = max(vocabulary.values(), default=-1)
     if largest >= rows:
         raise InputError(
-            f"the tokenizer of {directory} makes token ids up to {largest}, the model has {rows}",
+            f"the tokenizer of {file} makes token ids up to {largest}, the model has {rows}",
             expected="the tokenizer that the model was trained with",
         )
     if len(vocabulary) < min(_FEWEST, rows):
         raise InputError(
-            f"the tokenizer of {directory} knows {len(vocabulary)} tokens, the model {rows}: it "
+            f"the tokenizer of {file} knows {len(vocabulary)} tokens, the model {rows}: it "
             "was built without its vocabulary",
             expected="the tokenizer that the model was trained with",
         )
