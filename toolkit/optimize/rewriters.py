@@ -115,7 +115,12 @@ def _fused(model: "onnx.ModelProto", provider: Provider) -> "onnx.ModelProto":
 
 
 def _transformers(model: "onnx.ModelProto", provider: Provider) -> "onnx.ModelProto":
-    """The fusions that transformers (5.23) applies for `OnnxConfig(ort_fusions=...)`."""
+    """The fusions that transformers (5.23) applies for `OnnxConfig(ort_fusions=...)`.
+
+    Those of RMSNorm write SimplifiedLayerNormalization in the domain of the standard, which has no
+    such operator: ONNX Runtime (1.31) opens the graph, knows the operator in no domain of its own,
+    and the checker refuses it. So does the step; decoders with RMSNorm get no variant from here.
+    """
     import onnx_ir as ir
     from transformers.exporters.onnxruntime_fusions import fuse_for_onnxruntime
 
