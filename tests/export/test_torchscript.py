@@ -1,5 +1,6 @@
 """The older exporter of torch: what it freezes is found, as it is compared at the longest text."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,15 @@ import pytest
 from tests.export.checkpoints import bert_checkpoint
 from toolkit.errors import InputError
 from toolkit.export import export
-from toolkit.export.checkpoint.files import CheckpointOptions
 
 pytestmark = pytest.mark.torch
 
 
 def test_a_traced_graph_is_compared_at_the_most_tokens_too(tmp_path: Path) -> None:
     source = bert_checkpoint(tmp_path / "bert", num_hidden_layers=1, max_position_embeddings=150)
-    options = CheckpointOptions(max_length=150)
-    report = export(source, tmp_path / "a.ortpackage", tolerance=1e-5, checkpoint=options)
+    file = source / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": 150}))
+    report = export(source, tmp_path / "a.ortpackage", tolerance=1e-5)
     assert (report.exporter, report.attempts) == ("torch.onnx (TorchScript)", ())
     longest = max(shape["sequence"] for shape in report.parity.shapes)
     assert longest == 150
