@@ -14,8 +14,20 @@ from toolkit.evaluate.validation import FLOAT_LIMIT, validate
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.profiling.paired import PairedLatency
-from toolkit.quantize import Limits, QuantizeFailedError, quantize, search
-from toolkit.quantize.methods import METHODS, quantize_dynamic
+from toolkit.quantize import (
+    Limits,
+    QuantizeFailedError,
+    QuantizeStoppedError,
+    SearchOptions,
+    choosing,
+    measuring,
+    methods,
+    publishing,
+    quantize,
+)
+from toolkit.quantize.context import Context
+from toolkit.quantize.dynamic import quantize_dynamic
+from toolkit.quantize.methods import METHODS
 
 
 @pytest.fixture
@@ -32,7 +44,7 @@ def test_a_variant_that_keeps_its_promises_comes_first(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     even = PairedLatency(reference_ms=1.0, candidate_ms=1.0, ratio=1.0, ratio_95=(0.9, 1.1))
-    monkeypatch.setattr(search, "paired_latency", lambda *_: even)
+    monkeypatch.setattr(measuring, "paired_latency", lambda *_, **__: even)
     report = quantize(package.path, data, limits=Limits(max_drop=0.05))
     after = ModelPackage.open(package.path)
     assert report.chosen == "int8"
@@ -64,7 +76,7 @@ def test_a_metric_that_drops_too_far_ends_with_5_and_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = file_hashes(package.path)
-    monkeypatch.setattr(search, "METHODS", (replace(METHODS[0], apply=ruin),))
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
     code = main(["quantize", str(package.path), "--data", str(data), "--json"])
     captured = capsys.readouterr()
     assert code == 5
@@ -75,7 +87,7 @@ def test_a_metric_that_drops_too_far_ends_with_5_and_changes_nothing(
     assert file_hashes(package.path) == before
 
 
-def ruin(model: Path, target: Path) -> int:
+def ruin(model: Path, target: Path, context: Context) -> int:
     """A quantizer that turns every answer into the first label."""
     import onnx
     from onnx import numpy_helper
@@ -93,12 +105,12 @@ def ruin(model: Path, target: Path) -> int:
 def test_a_copy_that_is_neither_smaller_nor_faster_is_refused(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(model: Path, target: Path) -> int:
+    def copy(model: Path, target: Path, context: Context) -> int:
         target.write_bytes(model.read_bytes())
         return 1
 
-    monkeypatch.setattr(search, "METHODS", (replace(METHODS[0], apply=copy),))
-    monkeypatch.setattr(search, "_is_faster", lambda candidate: False)
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=copy),))
+    monkeypatch.setattr(choosing, "is_faster", lambda candidate: False)
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(package.path, data)
     assert failed.value.report.candidates[0].why == "neither smaller nor faster than its parent"
@@ -108,7 +120,7 @@ def test_a_smaller_but_slower_variant_stands_behind_its_parent(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = PairedLatency(reference_ms=1.0, candidate_ms=2.0, ratio=2.0, ratio_95=(1.9, 2.1))
-    monkeypatch.setattr(search, "paired_latency", lambda *_: slow)
+    monkeypatch.setattr(measuring, "paired_latency", lambda *_, **__: slow)
     report = quantize(package.path, data, methods=["weight-only"], limits=Limits(max_drop=0.05))
     assert not report.preferred
     after = ModelPackage.open(package.path)
@@ -124,7 +136,7 @@ def test_an_interrupt_or_a_full_disk_leaves_the_package_as_it_was(
     def fail(*arguments: object, **keywords: object) -> None:
         raise failure
 
-    monkeypatch.setattr(search, "add_variant", fail)
+    monkeypatch.setattr(publishing, "add_variant", fail)
     expected = 130 if isinstance(failure, KeyboardInterrupt) else 3
     command = ["quantize", str(package.path), "--data", str(data), "--max-drop", "0.05"]
     assert main(command) == expected

@@ -1,49 +1,67 @@
-"""Quantized candidates against the promises: metric, agreement, batch mates, size, latency."""
+"""`quantize`: candidates from the cheapest on, held to the promises; the best one is kept."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from toolkit.errors import InputError
-from toolkit.evaluate.agreement import agreement, batch_invariance
-from toolkit.evaluate.decisions import Decisions
-from toolkit.evaluate.metrics import Estimate, main_metric
-from toolkit.evaluate.parity import compare_outputs
-from toolkit.evaluate.reading import next_step
+from toolkit.evaluate.metrics import main_metric
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
-from toolkit.evaluate.scoring import Answers, answer_all, score
-from toolkit.evaluate.tokens import perplexity
-from toolkit.evaluate.validation import (
-    BATCH_LIMIT,
-    FLOAT_LIMIT,
-    batch_change,
-    reference_feeds,
-    reference_outputs,
-)
-from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
-from toolkit.package.write import (
-    MODEL_FILE,
-    add_variant,
-    check_variant_name,
-    staging_directory,
-)
-from toolkit.profiling.paired import PairedLatency, paired_latency
+from toolkit.package.write import check_variant_name
 from toolkit.progress import Progress, silent
-from toolkit.quantize.methods import LANGUAGE_METHODS, METHODS, Method, QuantizerError
-from toolkit.quantize.report import Candidate, Limits, QuantizeFailedError, QuantizeReport
-from toolkit.runtime import SessionOptions, open_session
-from toolkit.tasks import TaskSpec, open_task
+from toolkit.quantize import calibration as calibrating
+from toolkit.quantize.choosing import best, is_preferred, quality_missed, score
+from toolkit.quantize.context import Context, Method, QuantizerError, quieted
+from toolkit.quantize.measuring import Budget, Judge, OutOfTimeError
+from toolkit.quantize.methods import suitable
+from toolkit.quantize.naming import check_nodes, with_names
+from toolkit.quantize.publishing import Made, environment, publish, told
+from toolkit.quantize.report import (
+    WITHOUT_LABELS,
+    Candidate,
+    Limits,
+    Objective,
+    QuantizeFailedError,
+    QuantizeReport,
+    QuantizeStoppedError,
+)
+from toolkit.quantize.sensitivity import Sensitivity, sensitivities
+from toolkit.runtime import SessionOptions
+from toolkit.tasks import TaskSpec
 
-LATENCY_SAMPLES = 32
-SLOWER = 1.1
-"""A smaller variant that takes this many times the parent's time stands behind it."""
+REPAIRED = 2
+"""Candidates that missed a limit on quality and are tried again with some nodes in float."""
 
-PARITY_SLACK = 2.0
-"""Another processor rounds int8 differently: `validate` allows so many times what was measured."""
+INTERRUPTED = "it was interrupted"
+OUT_OF_TIME = "the budget ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How the search goes.
+
+    Attributes:
+        methods: Names of the methods to try; all that suit the task by default when empty.
+        objective: What the best of those that pass is chosen by.
+        budget_s: Seconds after which nothing more is tried; None for no end.
+        keep: Names of nodes that stay in float.
+        calibration: Data that ranges are measured on; a sample of the data when not given.
+        calibration_samples: Most of it.
+        seed: Of that sample.
+        clock: Monotonic seconds.
+    """
+
+    methods: Sequence[str] = ()
+    objective: Objective = "balanced"
+    budget_s: float | None = None
+    keep: Sequence[str] = ()
+    calibration: Path | None = None
+    calibration_samples: int = calibrating.SAMPLES
+    seed: int = 0
+    clock: Callable[[], float] = time.monotonic
 
 
 def quantize(
@@ -53,6 +71,7 @@ def quantize(
     limits: Limits | None = None,
     reading: SampleOptions | None = None,
     methods: Sequence[str] = (),
+    search: SearchOptions | None = None,
     component: str | None = None,
     variant: str | None = None,
     name: str | None = None,
@@ -62,12 +81,17 @@ def quantize(
 ) -> QuantizeReport:
     """Add the best quantized variant that keeps its promises on the user's data.
 
+    Methods are tried from the cheapest on. A candidate that cannot pass, or that one which passed
+    beats in size and latency, is given up early. Those that would be better than what passed and
+    miss a limit on quality are tried again with their most sensitive nodes in float.
+
     Args:
         source: The package.
-        data: Labeled data; see `read_samples`.
+        data: Labeled data; see `read_samples`. Without labels where `reading` says so.
         limits: What a candidate must keep.
-        reading: Which columns and rows of the data count.
-        methods: Names of the methods to try; all that suit the task when empty.
+        reading: Which columns and rows of the data count, and whether they have labels.
+        methods: Short for `SearchOptions.methods`.
+        search: How the search goes.
         component: The component to quantize; the first when not given.
         variant: The variant to start from; the first that is fp32 as exported when not given.
         name: The new variant's name; its precision when not given.
@@ -76,39 +100,44 @@ def quantize(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        InputError: The source is no package or has no such component, the data does not fit, a
-            method is unknown, or the name is taken or the parent's.
+        InputError: The source is no package or has no such component, the data does not fit or
+            holds a single label, a method or node is unknown, or the name is taken or the parent's.
         CheckFailedError: No candidate kept its promises; the package is as it was.
+        StoppedError: The search was interrupted after a candidate had passed, which was added.
     """
+    settings = search or SearchOptions()
+    settings = replace(settings, methods=methods or settings.methods)
+    end = settings.clock() + settings.budget_s if settings.budget_s is not None else float("inf")
     package = ModelPackage.open(Path(source), component)
-    chosen_methods = _methods(methods, package.contents.task)
-    name = name or chosen_methods[0].precision
+    task = package.contents.task
+    chosen = suitable(task, settings.methods)
     parent = package.variant(variant) if variant else _float_variant(package)
-    check_variant_name(package, name, parent=parent.name, force=force)
-    samples = read_samples(Path(data), package.contents.task, reading)
-    search = _Search(
-        package=package,
-        parent=parent,
-        samples=samples,
-        limits=limits or Limits(),
-        options=replace(options or SessionOptions(), spinning=False),
-        name=name,
-        progress=progress,
-    )
+    for precision in [name] if name else {method.precision for method in chosen}:
+        check_variant_name(package, str(precision), parent=parent.name, force=force)
+    reading = reading or SampleOptions()
+    samples = read_samples(Path(data), task, reading)
+    _check_labels(samples, task, Path(data))
+    limits = limits or (Limits() if reading.labels else WITHOUT_LABELS)
     with tempfile.TemporaryDirectory() as folder:
-        search.start()
-        found = [search.try_method(method, Path(folder)) for method in chosen_methods]
-        return search.finish(found, force=force)
-
-
-def _methods(names: Sequence[str], task: TaskSpec) -> list[Method]:
-    known = {method.name: method for method in (*METHODS, *LANGUAGE_METHODS)}
-    for name in names:
-        if name not in known:
-            raise InputError(f"there is no method {name!r}", expected=f"one of {', '.join(known)}")
-    if names:
-        return [known[name] for name in names]
-    return [*(LANGUAGE_METHODS if task.name == "text-generation" else METHODS)]
+        judge = Judge(
+            package=package,
+            parent=parent,
+            samples=samples,
+            limits=limits,
+            options=replace(options or SessionOptions(), spinning=False),
+            budget=Budget(end=end, clock=settings.clock),
+        )
+        running = _Search(
+            judge=judge,
+            settings=settings,
+            folder=Path(folder),
+            name=name,
+            reading=reading,
+            progress=progress,
+        )
+        running.start()
+        stopped = running.run(chosen)
+        return running.finish(stopped, force=force)
 
 
 def _float_variant(package: ModelPackage) -> Variant:
@@ -123,222 +152,205 @@ def _float_variant(package: ModelPackage) -> Variant:
     )
 
 
+def _check_labels(samples: Samples, task: TaskSpec, file: Path) -> None:
+    """Refuse labels that are all the same: a model that always gives it would pass."""
+    targets = samples.targets
+    if targets is None or not task.labels or task.multi_label or len({*targets}) > 1:
+        return
+    label = task.labels[int(targets[0])]  # type: ignore[arg-type]  # one label an item
+    raise InputError(
+        f"every row of {file} has the label {label!r}: no drop could be seen",
+        expected="at least two different labels",
+        fix="--no-labels holds candidates to their agreement with fp32 instead",
+    )
+
+
 @dataclass(kw_only=True)
 class _Search:
-    package: ModelPackage
-    parent: Variant
-    samples: Samples
-    limits: Limits
-    options: SessionOptions
-    name: str
+    judge: Judge
+    settings: SearchOptions
+    folder: Path
+    name: str | None
+    reading: SampleOptions
     progress: Progress
-    files: dict[str, Path] = field(default_factory=dict)
+    tried: list[Candidate] = field(default_factory=list)
+    made: dict[str, Made] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Measure the parent."""
-        self.progress(f"{self.parent.name}: {len(self.samples)} samples")
-        self.source = self.package.verified(self.parent)
-        preprocessing = self.package.asset("preprocessing")
-        session = open_session(self.source, self.options, config=self.parent.session_options)
-        self.task = open_task(self.package.contents.task, preprocessing, session.inputs)
-        self.model = Model(self.package.path, self.parent.name, session, self.task)
-        self.answers = answer_all(self.model, self.samples)
-        self.metric = self._metric(self.answers)
+        """Measure the parent and draw the calibration set."""
+        judge, settings = self.judge, self.settings
+        self.began = settings.clock()
+        self.progress(f"{judge.parent.name}: {len(judge.samples)} samples")
+        try:
+            judge.start()
+        except OutOfTimeError as error:
+            raise InputError(
+                f"a budget of {settings.budget_s:g} s is not enough to run {judge.parent.name} on "
+                f"{len(judge.samples)} samples",
+                expected="time for a few variants",
+                fix="raise --budget, or quantize on fewer rows with --where",
+            ) from error
+        self.source = with_names(judge.source, self.folder / "named.onnx")
+        check_nodes(self.source, settings.keep)
+        self.calibration = calibrating.draw(
+            judge.samples,
+            settings.calibration,
+            judge.task.specification,
+            judge.encode,
+            judge.model.inputs,
+            count=settings.calibration_samples,
+            seed=settings.seed,
+            reading=self.reading,
+        )
+        self.context = Context(calibration=self.calibration, keep=frozenset(settings.keep))
 
     @property
-    def _is_language(self) -> bool:
-        return self.task.specification.name == "text-generation"
+    def passed(self) -> list[Candidate]:
+        """The candidates that kept their promises so far."""
+        return [candidate for candidate in self.tried if not candidate.why]
 
-    def _metric(self, answers: Answers) -> Estimate | None:
-        metrics = score(answers, self.samples, self.task.specification)
-        return metrics.get(main_metric(self.task.specification))
-
-    def try_method(self, method: Method, folder: Path) -> Candidate:
-        """Make one candidate and measure it."""
-        self.progress(f"{method.name}: {method.summary}")
-        target = folder / f"{method.name}.onnx"
-        blank = Candidate(variant=self.name, method=method.name)
+    def run(self, methods: Sequence[Method]) -> str:
+        """Try methods, and then the promising ones with nodes in float; says why it ended early."""
         try:
-            changed = method.apply(self.source, target)
+            for method in methods:
+                self.judge.budget.check()
+                self.tried.append(self._tried(method, method.name, self.context))
+            self._repair(methods)
+        except OutOfTimeError:
+            return OUT_OF_TIME
+        except KeyboardInterrupt:
+            if not self.passed:
+                raise
+            return INTERRUPTED
+        return ""
+
+    def _tried(self, method: Method, label: str, context: Context) -> Candidate:
+        """Make one candidate and measure it."""
+        began = self.settings.clock()
+        self.progress(f"{label}: {method.summary}")
+        blank = Candidate(
+            variant=self.name or method.precision,
+            method=label,
+            precision=method.precision,
+            kept_nodes=tuple(sorted(context.keep)),
+        )
+        file = self.folder / f"{label}.onnx"
+        try:
+            found = self._judged(blank, method, file, context)
+        except OutOfTimeError:
+            self.tried.append(replace(blank, why=f"{OUT_OF_TIME} before it was measured"))
+            raise
+        if found.why:
+            file.unlink(missing_ok=True)
+        else:
+            self.made[label] = Made(method=method, file=file)
+        self.progress(f"{label}: {found.why or 'keeps every promise'}")
+        return replace(found, seconds=round(self.settings.clock() - began, 2))
+
+    def _judged(self, blank: Candidate, method: Method, file: Path, context: Context) -> Candidate:
+        try:
+            with quieted():
+                changed = method.apply(self.source, file, context)
         except QuantizerError as error:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
             return replace(blank, why="no node of this graph could be quantized")
-        self.files[method.name] = target
-        session = open_session(target, self.options, config=method.session_options)
-        model = Model(self.package.path, method.name, session, self.task)
-        answers = answer_all(model, self.samples)
-        self.progress(f"{method.name}: batch mates and latency")
-        close = agreement(self.task.specification, self.answers, answers)
-        company = batch_invariance(model, self.samples, answers)
-        metric = self._metric(answers)
-        latency = self._latency(target, method)
-        measured = replace(
-            blank,
-            size_bytes=target.stat().st_size,
-            latency_ms=latency.candidate_ms,
-            parent_latency_ms=latency.reference_ms,
-            latency_ratio=latency.ratio,
-            latency_ratio_95=latency.ratio_95,
-            metric=metric,
-            drop=None
-            if metric is None or self.metric is None
-            else self.metric.value - metric.value,
-            agreement=close.share,
-            batch_flips=company.flips,
-            perplexity_rise=self._perplexity_rise(answers),
-            largest_change=close.largest_change,
-        )
-        return replace(measured, why=self._missed(measured))
+        made = replace(blank, size_bytes=file.stat().st_size)
+        self.judge.budget.check()
+        return self.judge.judged(made, file, method.session_options, self.passed)
 
-    def _perplexity_rise(self, answers: Answers) -> float | None:
-        if not self._is_language:
-            return None
-        assert not isinstance(answers, Decisions)
-        assert not isinstance(self.answers, Decisions)
-        return perplexity(answers) / perplexity(self.answers) - 1
+    def _repair(self, methods: Sequence[Method]) -> None:
+        """Leave sensitive nodes of candidates in float, where that may give a better one."""
+        ranked: dict[tuple[str, int], tuple[Sensitivity, ...]] = {}
+        known = {method.name: method for method in methods}
+        for candidate in self._promising()[:REPAIRED]:
+            method = known[candidate.method]
+            key = (method.grain, method.bits)
+            if key not in ranked:
+                self.progress(f"{method.name}: which nodes are sensitive")
+                ranked[key] = sensitivities(
+                    self.source, self.context, grain=method.grain, bits=method.bits
+                )
+            self._repair_one(method, [found.node for found in ranked[key]])
 
-    def _latency(self, target: Path, method: Method) -> PairedLatency:
-        rng = np.random.default_rng(0)
-        count = min(LATENCY_SAMPLES, len(self.samples))
-        chosen = rng.choice(len(self.samples), count, replace=False)
-        feeds = [self.task.encode([self.samples.items[i]]) for i in chosen]
-        if self._is_language:  # what takes the time is the steps that follow
-            feeds = [next_step(self.model.session, first) for first in feeds]
-        return paired_latency(
-            lambda: open_session(self.source, self.options, config=self.parent.session_options),
-            lambda: open_session(target, self.options, config=method.session_options),
-            feeds,
-        )
+    def _promising(self) -> list[Candidate]:
+        """Candidates that missed a limit on quality alone and would be the best otherwise."""
+        parent_bytes, objective = self.judge.parent_bytes, self.settings.objective
+        first = best(self.passed, objective, parent_bytes=parent_bytes)
 
-    def _missed(self, candidate: Candidate) -> str:
-        """The first promise that a candidate breaks, or nothing."""
-        limits = self.limits
-        assert candidate.agreement is not None
-        assert candidate.batch_flips is not None
-        # Written so that a NaN, of a metric or of a limit, keeps nothing.
-        rise = candidate.perplexity_rise
-        if rise is not None:
-            if not rise <= limits.max_perplexity_rise:
-                return f"perplexity rises by {rise:.1%}, more than {limits.max_perplexity_rise:.1%}"
-        elif candidate.drop is not None and not candidate.drop <= limits.max_drop:
-            return f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}"
-        if not candidate.agreement >= limits.min_agreement:
-            return f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}"
-        if candidate.batch_flips > limits.max_batch_flips:
-            return (
-                f"batch mates change {candidate.batch_flips} answers, "
-                f"more than {limits.max_batch_flips}"
-            )
-        if not (self._is_smaller(candidate) or _is_faster(candidate)):
-            return "neither smaller nor faster than its parent"
-        return ""
+        def rated(candidate: Candidate) -> float:
+            return score(candidate, objective, parent_bytes=parent_bytes)
 
-    def _is_smaller(self, candidate: Candidate) -> bool:
-        return candidate.size_bytes < self.parent.contents.size_bytes
+        found = [
+            candidate
+            for candidate in self.tried
+            if candidate.why
+            and candidate.agreement is not None
+            and not (candidate.batch_flips or 0) > self.judge.limits.max_batch_flips
+            and (quality_missed(candidate, self.judge.limits))
+            and (first is None or rated(candidate) < rated(first))
+        ]
+        return sorted(found, key=lambda c: (-(c.agreement or 0.0), rated(c)))
 
-    def finish(self, candidates: Sequence[Candidate], *, force: bool) -> QuantizeReport:
+    def _repair_one(self, method: Method, nodes: Sequence[str]) -> None:
+        count = 1
+        while count <= len(nodes) // 2:
+            self.judge.budget.check()
+            keep = frozenset(nodes[:count]) | self.context.keep
+            label = f"{method.name}-keep{count}"
+            found = self._tried(method, label, replace(self.context, keep=keep))
+            self.tried.append(found)
+            if not found.why or found.why.startswith("the quantizer failed"):
+                return
+            count *= 2
+
+    def finish(self, stopped: str, *, force: bool) -> QuantizeReport:
         """Publish the best candidate that kept its promises."""
-        passed = [c for c in candidates if not c.why]
-        report = QuantizeReport(
-            package=self.package.path,
+        judge, objective = self.judge, self.settings.objective
+        first = best(self.passed, objective, parent_bytes=judge.parent_bytes)
+        report = self._report(stopped)
+        if first is None:
+            raise QuantizeFailedError(report)
+        why = "the best of those that kept every promise"
+        kept = replace(first, kept=True, why=why)
+        self.progress(f"adding {first.method} as {first.variant}")
+        report = replace(
+            report,
+            parent=replace(report.parent, latency_ms=first.parent_latency_ms),
+            chosen=first.variant,
+            preferred=is_preferred(first),
+            candidates=tuple(
+                kept if c is first else replace(c, why=c.why or f"{first.method} is better")
+                for c in self.tried
+            ),
+            replaced=first.variant in judge.package.component.variants,
+        )
+        publish(judge, kept, self.made[first.method], report, force=force)
+        if stopped == INTERRUPTED:
+            raise QuantizeStoppedError(report)
+        return report
+
+    def _report(self, stopped: str) -> QuantizeReport:
+        judge = self.judge
+        return QuantizeReport(
+            package=judge.package.path,
             parent=Candidate(
-                variant=self.parent.name,
-                method=self.parent.contents.method,
-                size_bytes=self.parent.contents.size_bytes,
-                metric=self.metric,
+                variant=judge.parent.name,
+                method=judge.parent.contents.method,
+                precision=judge.parent.contents.precision,
+                size_bytes=judge.parent_bytes,
+                metric=judge.metric,
+                samples=len(judge.samples),
             ),
             chosen="",
-            candidates=tuple(candidates),
-            limits=self.limits,
-            n=len(self.samples),
-            data_sha256=self.samples.sha256,
+            candidates=tuple(self.tried),
+            limits=judge.limits,
+            objective=self.settings.objective,
+            metric=main_metric(judge.task.specification) if judge.metric else "",
+            n=len(judge.samples),
+            data_sha256=judge.samples.sha256,
+            calibration=told(self.calibration),
+            environment=environment(),
+            seconds=round(self.settings.clock() - self.began, 1),
+            stopped=stopped,
         )
-        if not passed:
-            raise QuantizeFailedError(report)
-        best = min(
-            passed, key=lambda c: (c.size_bytes / self.parent.contents.size_bytes) * _ratio(c)
-        )
-        others = [c for c in candidates if c is not best]
-        kept = replace(best, kept=True, why="the best of those that kept every promise")
-        beaten = [replace(c, why=c.why or f"{best.method} is better") for c in others]
-        self._publish(kept, force=force)
-        ordered = sorted([kept, *beaten], key=lambda c: [*self.files, c.method].index(c.method))
-        parent = replace(report.parent, latency_ms=best.parent_latency_ms)
-        return replace(
-            report,
-            parent=parent,
-            chosen=self.name,
-            preferred=_is_preferred(best),
-            candidates=tuple(ordered),
-            replaced=self.name in self.package.component.variants,
-        )
-
-    def _publish(self, best: Candidate, *, force: bool) -> None:
-        self.progress(f"adding {best.method} as {self.name}")
-        method = _methods([best.method], self.task.specification)[0]
-        with staging_directory(self.package) as folder:
-            staged = folder / "variant"
-            staged.mkdir()
-            (staged / MODEL_FILE).write_bytes(self.files[best.method].read_bytes())
-            add_variant(
-                self.package,
-                staged,
-                name=self.name,
-                precision=method.precision,
-                method=method.name,
-                parent=self.parent.name,
-                parity=self._parity(staged / MODEL_FILE, method),
-                details=self._details(best),
-                step="quantize",
-                preferred=_is_preferred(best),
-                force=force,
-                session_options=method.session_options,
-            )
-
-    def _parity(self, model: Path, method: Method) -> Mapping[str, float]:
-        reference = reference_feeds(self.package)
-        session = open_session(model, self.options, config=method.session_options)
-        # What `validate` does: the source's outputs, not the parent's.
-        error = compare_outputs(reference_outputs(self.package), session.run(reference))
-        alone = batch_change(Model(self.package.path, self.name, session, self.task), reference)
-        return {
-            "max_abs_error": error.max_abs_error,
-            "limit": _with_slack(error.max_abs_error),
-            BATCH_LIMIT: _with_slack(0.0 if alone is None else alone.max_abs_error),
-        }
-
-    def _details(self, best: Candidate) -> Mapping[str, object]:
-        return {
-            "metric": None if best.metric is None else best.metric.value,
-            "drop": best.drop,
-            "agreement": best.agreement,
-            "batch_flips": best.batch_flips,
-            "perplexity_rise": best.perplexity_rise,
-            "largest_change": best.largest_change,
-            "latency_ratio": best.latency_ratio,
-            "samples": len(self.samples),
-            "data_sha256": self.samples.sha256,
-            "max_drop": self.limits.max_drop,
-            "min_agreement": self.limits.min_agreement,
-            "max_batch_flips": self.limits.max_batch_flips,
-            "max_perplexity_rise": self.limits.max_perplexity_rise,
-        }
-
-
-def _with_slack(measured: float) -> float:
-    return max(FLOAT_LIMIT, PARITY_SLACK * measured)
-
-
-def _ratio(candidate: Candidate) -> float:
-    return candidate.latency_ratio or 1.0
-
-
-def _is_preferred(candidate: Candidate) -> bool:
-    """Whether the variant comes before its parent: it is smaller or faster, and not much slower."""
-    low, _ = candidate.latency_ratio_95 or (1.0, 1.0)
-    return low <= SLOWER
-
-
-def _is_faster(candidate: Candidate) -> bool:
-    return candidate.latency_ratio_95 is not None and candidate.latency_ratio_95[1] < 1.0

@@ -1,5 +1,6 @@
 """int8 weights that are computed with in float: smaller, and blind to batch mates."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,13 @@ SMALLEST = 1024
 _RECURRENT = {"LSTM", "GRU", "RNN"}
 
 
-def quantize_weights(model: Path, target: Path) -> int:
+def quantize_weights(
+    model: Path,
+    target: Path,
+    *,
+    keep: Collection[str] = (),
+    tables_only: bool = False,
+) -> int:
     """Write a copy of a model whose large weights are int8 with one float scale a channel.
 
     Weights of MatMul, Gemm, Conv, LSTM, GRU and RNN become `DequantizeLinear(int8, scale)`; a table
@@ -26,6 +33,8 @@ def quantize_weights(model: Path, target: Path) -> int:
     Args:
         model: The float32 model.
         target: Where the quantized one is written.
+        keep: Names of nodes whose weights stay in float.
+        tables_only: Only what Gather reads.
 
     Returns:
         How many weights were quantized.
@@ -34,14 +43,19 @@ def quantize_weights(model: Path, target: Path) -> int:
     import onnx_ir as ir
 
     loaded = ir.load(model)
-    count = sum(_quantize(loaded.graph, value) for value in [*loaded.graph.initializers.values()])
+    count = sum(
+        _quantize(loaded.graph, value, keep, tables_only)
+        for value in [*loaded.graph.initializers.values()]
+    )
     proto = ir.to_proto(loaded)
     onnx.checker.check_model(proto, full_check=True)
     target.write_bytes(proto.SerializeToString(deterministic=True))
     return count
 
 
-def _quantize(graph: "onnx_ir.Graph", value: "onnx_ir.Value") -> bool:
+def _quantize(
+    graph: "onnx_ir.Graph", value: "onnx_ir.Value", keep: Collection[str], tables_only: bool
+) -> bool:
     """Replace one initializer where every node that reads it can take it; says whether it did."""
     import onnx_ir as ir
 
@@ -53,10 +67,12 @@ def _quantize(graph: "onnx_ir.Graph", value: "onnx_ir.Value") -> bool:
         return False
     if any(node.graph is not graph for node, _ in uses):
         return False  # read inside If, Loop or Scan
+    if any(node.name in keep for node, _ in uses):
+        return False
     axes = {_channel_axis(node, position, len(tensor.shape)) for node, position in uses}
     if all(_is_table(node, position) for node, position in uses):
         quantize_table(graph, value, [node for node, _ in uses])
-    elif len(axes) == 1 and (axis := axes.pop()) is not None:
+    elif not tables_only and len(axes) == 1 and (axis := axes.pop()) is not None:
         _quantize_matrix(graph, value, axis)
     else:
         return False
