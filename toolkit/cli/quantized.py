@@ -16,7 +16,7 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
         output.show_json(report.as_json())
         return
     metric = report.metric.replace("_", " ") or "metric"
-    heads = ["method", "size", "p50 ms", metric, "drop", "agree", "flips", "change", "kept"]
+    heads = ["method", "size", "p50 ms", metric, "drop", "agree", "flips", "change"]
     rows = [_row(candidate) for candidate in (report.parent, *report.candidates)]
     title = f"{report.n} samples, {report.seconds:.0f} s"
     output.show_table(title, heads, rows, note=_note(report), width=WIDTH)
@@ -24,9 +24,10 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
 
 def _row(candidate: "Candidate") -> list[str]:
     flips = candidate.batch_flips
-    partly = "*" if candidate.why and candidate.samples and _is_partial(candidate) else ""
+    name = candidate.variant if candidate.precision == "fp32" else candidate.method
+    name += "*" if candidate.why and _is_partial(candidate) else ""
     return [
-        candidate.method + partly,
+        f"{name}\nkept" if candidate.kept else name,
         output.size(candidate.size_bytes) if candidate.size_bytes else "",
         output.number(candidate.latency_ms, ".3f"),
         "" if candidate.metric is None else _estimate(candidate),
@@ -34,7 +35,6 @@ def _row(candidate: "Candidate") -> list[str]:
         output.number(candidate.agreement, ".4f"),
         "" if flips is None else str(max([flips, *candidate.flips.values()])),
         output.number(candidate.largest_change, ".4f"),
-        "yes" if candidate.kept else "",
     ]
 
 
@@ -45,7 +45,7 @@ def _is_partial(candidate: "Candidate") -> bool:
 def _estimate(candidate: "Candidate") -> str:
     assert candidate.metric is not None
     low, high = candidate.metric.interval_95
-    return f"{candidate.metric.value:.4f}\n{low:.3f} to {high:.3f}"
+    return f"{candidate.metric.value:.4f}\n{low:.3f}-{high:.3f}"
 
 
 def _note(report: "QuantizeReport") -> str:

@@ -16,6 +16,9 @@ from toolkit.tensors import Array
 PADDING = 7
 """Columns of padding added on one side: no multiple of what kernels work on at once."""
 
+STEADY = 1e-3
+"""A float model whose probabilities move by more than this does not keep them in a setting."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -41,9 +44,8 @@ def other_settings(
 
     The settings: with the shortest and with the longest of the samples in the same batch (of rows
     and images, with those of the smallest and the largest values), with padding on the right and
-    on the left where the model takes token ids, and with one and with two threads. Padding on the
-    left moves absolute positions, so that a float model may flip too: compare with what the parent
-    does.
+    on the left where the model takes token ids, and with one and with two threads. `new_flips` says
+    which of them count.
 
     Args:
         model: The variant; no language model.
@@ -69,10 +71,20 @@ def other_settings(
 
 
 def new_flips(found: Sequence[Setting], before: Sequence[Setting]) -> dict[str, int]:
-    """Samples that a variant flips and its parent does not, by setting."""
-    own = {setting.name: setting.flipped for setting in before}
+    """Samples that a variant flips and its parent does not, by setting.
+
+    Settings that move the parent's own answers by more than `STEADY` are left out, as padding on
+    the left does in a model of absolute positions: there the input is another one.
+
+    Args:
+        found: Of the variant.
+        before: Of its parent, on the same samples.
+    """
+    own = {setting.name: setting for setting in before if setting.largest_change <= STEADY}
     return {
-        setting.name: len(setting.flipped - own.get(setting.name, frozenset())) for setting in found
+        setting.name: len(setting.flipped - own[setting.name].flipped)
+        for setting in found
+        if setting.name in own
     }
 
 

@@ -7,6 +7,10 @@ from toolkit.quantize.report import Candidate, Limits, Objective
 SLOWER = 1.1
 """A smaller variant that takes this many times the parent's time stands behind it."""
 
+HARDLY_LARGER = 1.02
+CLEARLY_FASTER = 0.93
+"""A candidate that another one beats by so much in a first look at its latency is given up."""
+
 NEITHER = "neither smaller nor faster than its parent"
 
 
@@ -72,17 +76,17 @@ def best(
 
 
 def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate | None:
-    """One that passed and is no larger and, as far as can be told, no slower."""
-    if candidate.latency_ratio_95 is None:
+    """One that passed, is hardly larger and clearly faster; None where there is none."""
+    ratio = candidate.latency_ratio
+    if ratio is None:
         return None
-    low = candidate.latency_ratio_95[0]
     return next(
         (
             other
             for other in passed
             if other.latency_ratio is not None
-            and other.size_bytes <= candidate.size_bytes
-            and other.latency_ratio <= low
+            and other.size_bytes <= HARDLY_LARGER * candidate.size_bytes
+            and other.latency_ratio <= CLEARLY_FASTER * ratio
         ),
         None,
     )

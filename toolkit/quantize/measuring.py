@@ -137,7 +137,7 @@ class Judge:
             made = self._timed(made, file, config, rounds=2, pairs=8)
             better = dominated_by(made, passed)
             if better is not None:
-                return replace(made, why=f"{better.method} is no larger, and faster")
+                return replace(made, why=f"{better.method} is as small, and faster")
             early = self._screened_out(made, model)
             if early is not None:
                 return early

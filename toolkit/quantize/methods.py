@@ -42,9 +42,13 @@ def _static_methods() -> list[Method]:
         "percentile": "99.99 % of an activation's values",
         "entropy": "the range of least information lost",
     }
-    by_default = {
-        *("static-minmax", "static-percentile", "static-entropy"),
-        *("static-percentile-symmetric", "static-minmax-16bit", "static-percentile-smooth"),
+    by_default = {  # in the order that they are tried in
+        "static-minmax-smooth": 40,
+        "static-minmax": 41,
+        "static-percentile": 42,
+        "static-entropy": 43,
+        "static-minmax-symmetric": 44,
+        "static-minmax-16bit": 45,
     }
     found = []
     settings = product((8, 16), (False, True), (False, True), ranges)
@@ -59,7 +63,7 @@ def _static_methods() -> list[Method]:
                 + (", after scales were moved into the weights" if smooth else ""),
                 precision="int8",
                 apply=static(chosen, symmetric=symmetric, bits=bits, smooth=smooth),
-                rank=40 + number,
+                rank=by_default.get(name, 46 + number),
                 needs_data=True,
                 by_default=name in by_default,
                 grain="tensor",
@@ -126,21 +130,13 @@ METHODS: tuple[Method, ...] = (
         apply=blocks(8, "rtn"),
         rank=30,
     ),
-    Method(
-        name="blocks8-hqq",
-        summary="8-bit weights with a scale for 128, chosen by half-quadratic quantization",
-        precision="int8",
-        apply=blocks(8, "hqq"),
-        rank=31,
-        by_default=False,
-    ),
     *_static_methods(),
     Method(
         name="blocks4",
         summary="4-bit weights with a scale for 32, int8 rows of tables",
         precision="int4",
         apply=blocks(4, "rtn"),
-        rank=70,
+        rank=80,
         bits=4,
     ),
     Method(
@@ -148,7 +144,7 @@ METHODS: tuple[Method, ...] = (
         summary="4-bit weights with a scale for 32, chosen by half-quadratic quantization",
         precision="int4",
         apply=blocks(4, "hqq"),
-        rank=71,
+        rank=81,
         bits=4,
     ),
     Method(
@@ -156,7 +152,7 @@ METHODS: tuple[Method, ...] = (
         summary="4-bit weights with a scale for 32, corrected on calibration data (GPTQ)",
         precision="int4",
         apply=blocks(4, "gptq"),
-        rank=72,
+        rank=82,
         needs_data=True,
         bits=4,
     ),
@@ -165,7 +161,7 @@ METHODS: tuple[Method, ...] = (
         summary="weights and arithmetic in float16",
         precision="fp16",
         apply=quantize_half,
-        rank=80,
+        rank=90,
     ),
 )
 """The methods for models that answer in one run."""

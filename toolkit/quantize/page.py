@@ -28,13 +28,15 @@ HEIGHT = 330
 LETTER = 6.2
 """Width of a letter of a name in a chart, about."""
 
+TIME = "time, of the parent's"
+
 Value = Callable[[Candidate], float | None]
 
 
 def render(report: QuantizeReport) -> str:
     """The page of a search, whether it kept a candidate or not."""
     title = f"{report.package.name}: quantized variants"
-    measured = [c for c in (report.parent, *report.candidates) if _milliseconds(c) is not None]
+    measured = [c for c in (report.parent, *report.candidates) if _time(c) is not None]
     drawn: list[Content] = []
     if len(measured) > 1:
         drawn = [
@@ -46,15 +48,15 @@ def render(report: QuantizeReport) -> str:
                     element(
                         "div",
                         element("h3", "Size and latency"),
-                        _scatter(measured, _megabytes, "MB", _milliseconds, "ms, p50"),
+                        _scatter(measured, _megabytes, "MB", _time, TIME),
                     ),
                     element(
                         "div",
                         element("h3", _quality_name(report)),
                         _scatter(
                             [c for c in measured if _quality(report)(c) is not None],
-                            _milliseconds,
-                            "ms, p50",
+                            _time,
+                            TIME,
                             _quality(report),
                             _quality_name(report),
                             upwards=True,
@@ -113,12 +115,12 @@ def _summary(report: QuantizeReport) -> str:
 def _legend() -> list[Content]:
     return [
         element("span", "", class_="key compute"),
-        "kept its promises",
+        "kept every promise",
         element("span", "", class_="key"),
         "missed a limit",
         element("span", "", class_="key memory"),
         "the parent",
-        "; the line joins those that no other one beats in both.",
+        "; the line joins those of them that no other one beats in both.",
     ]
 
 
@@ -126,8 +128,9 @@ def _megabytes(candidate: Candidate) -> float | None:
     return candidate.size_bytes / 1e6 or None
 
 
-def _milliseconds(candidate: Candidate) -> float | None:
-    return candidate.latency_ms
+def _time(candidate: Candidate) -> float | None:
+    """Of the parent's: medians of different candidates were measured under different load."""
+    return 1.0 if candidate.precision == "fp32" else candidate.latency_ratio
 
 
 def _quality(report: QuantizeReport) -> Value:
@@ -161,7 +164,8 @@ def _scatter(
         *y_axis(ticks(y_low, y_high), y, y_name, HEIGHT),
         *x_axis(ticks(x_low, x_high), x, x_name, HEIGHT - BOTTOM),
     ]
-    front = _front(points, upwards=upwards)
+    good = [point for point in points if _kind(point[2])]
+    front = _front(good, upwards=upwards)
     body.append(
         element(
             "polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in front), class_="line"
@@ -171,7 +175,7 @@ def _scatter(
     for at, value, candidate in sorted(points, key=lambda p: p[1]):
         if upwards and candidate.metric is not None:
             low, high = candidate.metric.interval_95
-            body.append(line(x(at), y(low), x(at), y(high), "interval"))
+            body.append(line(x(at), y(low), x(at), y(high), "axis"))
         body.append(
             element(
                 "circle",
@@ -244,7 +248,7 @@ def _kind(candidate: Candidate) -> str:
 def _table(report: QuantizeReport) -> Markup:
     heads = [
         *("method", "MB", "p50, ms", "time / parent (95 %)", report.metric or "metric"),
-        *("drop", "agreement", "flips", "largest change", "SQNR, dB", ""),
+        *("drop", "agreement", "flips", "change", "SQNR, dB"),
     ]
     rows: list[list[Content]] = [_row(c) for c in (report.parent, *report.candidates)]
     return table(heads, rows, numbers=range(1, 10))
@@ -258,7 +262,7 @@ def _row(candidate: Candidate) -> list[Content]:
         else ""
     )
     return [
-        _name(candidate),
+        element("b", _name(candidate), ", kept") if candidate.kept else _name(candidate),
         number(_megabytes(candidate)),
         number(candidate.latency_ms),
         times,
@@ -270,7 +274,6 @@ def _row(candidate: Candidate) -> list[Content]:
         else max(candidate.batch_flips, *candidate.flips.values(), 0),
         number(candidate.largest_change, 2),
         number(candidate.sqnr_db, 3),
-        "kept" if candidate.kept else "",
     ]
 
 

@@ -287,7 +287,8 @@ class _Search:
             if candidate.why
             and candidate.agreement is not None
             and not (candidate.batch_flips or 0) > self.judge.limits.max_batch_flips
-            and (quality_missed(candidate, self.judge.limits))
+            and quality_missed(candidate, self.judge.limits)
+            and (candidate.size_bytes < parent_bytes or (candidate.latency_ratio or 1.0) < 1.0)
             and (first is None or rated(candidate) < rated(first))
         ]
         return sorted(found, key=lambda c: (-(c.agreement or 0.0), rated(c)))
