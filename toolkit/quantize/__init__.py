@@ -9,7 +9,8 @@ from toolkit.quantize.report import (
     QuantizeReport,
     QuantizeStoppedError,
 )
-from toolkit.quantize.search import SearchOptions, quantize
+from toolkit.quantize.search import quantize
+from toolkit.quantize.trials import SearchOptions
 
 __all__ = [
     "WITHOUT_LABELS",

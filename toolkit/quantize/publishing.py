@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.evaluate.parity import compare_outputs
-from toolkit.evaluate.validation import (
-    BATCH_LIMIT,
-    FLOAT_LIMIT,
-    batch_change,
-    reference_feeds,
-    reference_outputs,
-)
-from toolkit.inference import Model
+from toolkit.evaluate.validation import BATCH_LIMIT, reference_errors, with_slack
 from toolkit.machine import installed_versions, instruction_set, this_machine
-from toolkit.package import ModelPackage
 from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
 from toolkit.quantize.calibration import Calibration
 from toolkit.quantize.choosing import is_preferred
@@ -24,9 +15,6 @@ from toolkit.quantize.context import Method
 from toolkit.quantize.measuring import Judge
 from toolkit.quantize.report import Candidate, QuantizeReport
 from toolkit.runtime import open_session
-
-PARITY_SLACK = 2.0
-"""Another processor rounds int8 differently: `validate` allows so many times what was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,21 +85,9 @@ def environment() -> dict[str, Any]:
 
 
 def _parity(judge: Judge, model: Path, method: Method) -> Mapping[str, float]:
-    package: ModelPackage = judge.package
-    reference = reference_feeds(package)
     session = open_session(model, judge.options, config=method.session_options)
-    # What `validate` does: the source's outputs, not the parent's.
-    error = compare_outputs(reference_outputs(package), session.run(reference))
-    alone = batch_change(Model(package.path, method.name, session, judge.task), reference)
-    return {
-        "max_abs_error": error.max_abs_error,
-        "limit": _with_slack(error.max_abs_error),
-        BATCH_LIMIT: _with_slack(0.0 if alone is None else alone.max_abs_error),
-    }
-
-
-def _with_slack(measured: float) -> float:
-    return max(FLOAT_LIMIT, PARITY_SLACK * measured)
+    error, alone = reference_errors(judge.package, session)
+    return {"max_abs_error": error, "limit": with_slack(error), BATCH_LIMIT: with_slack(alone)}
 
 
 def _details(best: Candidate, report: QuantizeReport) -> Mapping[str, object]:
