@@ -66,6 +66,7 @@ class Method:
         by_default: Whether it is tried where no method is named.
         grain: What shares a scale among activations, for measuring which nodes are sensitive.
         bits: Bits of a weight, for the same.
+        keeps_nodes: Whether it can leave single nodes in float.
         session_options: ONNX Runtime session configuration that the variant needs.
     """
 
@@ -78,6 +79,7 @@ class Method:
     by_default: bool = True
     grain: Grain = "none"
     bits: int = 8
+    keeps_nodes: bool = True
     session_options: Mapping[str, str] = field(default_factory=dict)
 
 

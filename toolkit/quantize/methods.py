@@ -80,6 +80,7 @@ METHODS: tuple[Method, ...] = (
         apply=_rowwise,
         rank=10,
         grain="row",
+        keeps_nodes=False,
         session_options=_AT_LOAD,  # for the weights of other operators
     ),
     Method(
@@ -162,6 +163,7 @@ METHODS: tuple[Method, ...] = (
         precision="fp16",
         apply=quantize_half,
         rank=90,
+        keeps_nodes=False,
     ),
 )
 """The methods for models that answer in one run."""

@@ -112,7 +112,8 @@ def _divide(
         node not in products for node, _ in activation.uses()
     )
     parameters = [value.const_value for value in maker.inputs[1:] if value is not None]
-    if not read_by_others and all(tensor is not None for tensor in parameters):
+    is_normalization = maker.op_type in _NORMALIZATIONS
+    if is_normalization and not read_by_others and all(tensor is not None for tensor in parameters):
         for position, tensor in enumerate(parameters, start=1):
             assert tensor is not None
             narrower = np.asarray(tensor.numpy(), np.float32) / scale

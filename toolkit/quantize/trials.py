@@ -27,6 +27,9 @@ from toolkit.quantize.sensitivity import Sensitivity, sensitivities
 REPAIRED = 2
 """Candidates that missed a limit on quality and are tried again with some nodes in float."""
 
+NEAR = 0.01
+"""A limit missed by so small a share is likely to hold with some nodes in float."""
+
 INTERRUPTED = "it was interrupted"
 OUT_OF_TIME = "the budget ended"
 
@@ -69,6 +72,8 @@ class Trials:
         progress: Called with a line for each thing that begins and ends.
         tried: The candidates, in order.
         made: Graphs of those that passed, by candidate.
+        repaired: Methods that were tried with nodes in float.
+        ranked: Products by sensitivity, by what rounds.
     """
 
     judge: Judge
@@ -79,6 +84,8 @@ class Trials:
     progress: Progress
     tried: list[Candidate] = field(default_factory=list)
     made: dict[str, Made] = field(default_factory=dict)
+    repaired: list[str] = field(default_factory=list)
+    ranked: dict[tuple[str, int], tuple[Sensitivity, ...]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Measure the parent and draw the calibration set."""
@@ -114,12 +121,22 @@ class Trials:
         return [candidate for candidate in self.tried if not candidate.why]
 
     def run(self, methods: Sequence[Method]) -> str:
-        """Try methods, and then the promising ones with nodes in float; says why it ended early."""
+        """Try methods, and promising candidates with nodes in float; says why it ended early."""
+        known = {method.name: method for method in methods}
         try:
             for method in methods:
                 self.judge.budget.check()
-                self.tried.append(self._tried(method, method.name, self.context))
-            self._repair(methods)
+                found = self._tried(method, method.name, self.context)
+                self.tried.append(found)
+                if self._is_promising(found, method) and self._is_near(found):
+                    self._repair(method)
+            rest = [
+                found
+                for found in self.tried
+                if found.method in known and self._is_promising(found, known[found.method])
+            ]
+            for found in sorted(rest, key=lambda one: -(one.agreement or 0.0)):
+                self._repair(known[found.method])
         except OutOfTimeError:
             return OUT_OF_TIME
         except KeyboardInterrupt:
@@ -163,41 +180,47 @@ class Trials:
         self.judge.budget.check()
         return self.judge.judged(made, file, method.session_options, self.passed)
 
-    def _repair(self, methods: Sequence[Method]) -> None:
-        """Leave sensitive nodes of candidates in float, where that may give a better one."""
-        ranked: dict[tuple[str, int], tuple[Sensitivity, ...]] = {}
-        known = {method.name: method for method in methods}
-        for candidate in self._promising()[:REPAIRED]:
-            method = known[candidate.method]
-            key = (method.grain, method.bits)
-            if key not in ranked:
-                self.progress(f"{method.name}: which nodes are sensitive")
-                ranked[key] = sensitivities(
-                    self.source, self.context, grain=method.grain, bits=method.bits
-                )
-            self._repair_one(method, [found.node for found in ranked[key]])
+    def _is_promising(self, candidate: Candidate, method: Method) -> bool:
+        """Whether it missed a limit on quality alone and would be the best one otherwise."""
+        judge, objective = self.judge, self.settings.objective
+        if not candidate.why or candidate.agreement is None or not method.keeps_nodes:
+            return False
+        if (candidate.batch_flips or 0) > judge.limits.max_batch_flips:
+            return False
+        is_less = candidate.size_bytes < judge.parent_bytes or (candidate.latency_ratio or 1.0) < 1
+        first = best(self.passed, objective, parent_bytes=judge.parent_bytes)
+        rated = score(candidate, objective, parent_bytes=judge.parent_bytes)
+        return (
+            is_less
+            and bool(quality_missed(candidate, judge.limits))
+            and (first is None or rated < score(first, objective, parent_bytes=judge.parent_bytes))
+        )
 
-    def _promising(self) -> list[Candidate]:
-        """Candidates that missed a limit on quality alone and would be the best otherwise."""
-        parent_bytes, objective = self.judge.parent_bytes, self.settings.objective
-        first = best(self.passed, objective, parent_bytes=parent_bytes)
-
-        def rated(candidate: Candidate) -> float:
-            return score(candidate, objective, parent_bytes=parent_bytes)
-
-        found = [
-            candidate
-            for candidate in self.tried
-            if candidate.why
-            and candidate.agreement is not None
-            and not (candidate.batch_flips or 0) > self.judge.limits.max_batch_flips
-            and quality_missed(candidate, self.judge.limits)
-            and (candidate.size_bytes < parent_bytes or (candidate.latency_ratio or 1.0) < 1.0)
-            and (first is None or rated(candidate) < rated(first))
+    def _is_near(self, candidate: Candidate) -> bool:
+        """Whether it missed by so little that it is repaired before other methods are tried."""
+        limits = self.judge.limits
+        missed = [
+            (candidate.drop or 0.0) - limits.max_drop,
+            limits.min_agreement - (candidate.agreement or 0.0),
+            (candidate.perplexity_rise or 0.0) - limits.max_perplexity_rise,
         ]
-        return sorted(found, key=lambda c: (-(c.agreement or 0.0), rated(c)))
+        return max(missed) <= NEAR
 
-    def _repair_one(self, method: Method, nodes: Sequence[str]) -> None:
+    def _repair(self, method: Method) -> None:
+        """Leave a candidate's sensitive nodes in float, twice as many each time, until it passes.
+
+        The passes over the data that find them are shared by methods that round alike.
+        """
+        if method.name in self.repaired or len(self.repaired) == REPAIRED:
+            return
+        self.repaired.append(method.name)
+        key = (method.grain, method.bits)
+        if key not in self.ranked:
+            self.progress(f"{method.name}: which nodes are sensitive")
+            self.ranked[key] = sensitivities(
+                self.source, self.context, grain=method.grain, bits=method.bits
+            )
+        nodes = [found.node for found in self.ranked[key]]
         count = 1
         while count <= len(nodes) // 2:
             self.judge.budget.check()
