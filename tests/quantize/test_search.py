@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from tests.builders import matmul
+from tests.quantize.graphs import WIDTH, normalized
 from tests.quantize.packages import write_data, write_words_package
 from toolkit.cli.main import main
 from toolkit.errors import InputError
@@ -426,3 +428,42 @@ def test_the_table_and_the_page_hold_every_candidate(
         assert any(name in line for line in lines)
         assert name in text
     assert text.count("<circle") > len(FEW)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_search(
+    package: ModelPackage, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file_hashes(package.path)
+    page = str(tmp_path / "nowhere" / "report.html")
+    assert main(["quantize", str(package.path), "--data", str(data), "--report", page]) == 3
+    assert "is no folder" in capsys.readouterr().err
+    assert file_hashes(package.path) == before
+
+
+def test_calibration_data_that_do_not_fit_are_refused(
+    package: ModelPackage, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.csv").write_text("words\nw1\n")
+    command = ["quantize", str(package.path), "--data", str(data)]
+    assert main([*command, "--calibration", str(tmp_path / "words.csv")]) == 3
+    assert "no text column" in capsys.readouterr().err
+    assert main([*command, "--budget", "soon"]) == 2
+
+
+def test_a_search_of_plain_tensors_is_held_by_agreement(tmp_path: Path) -> None:
+    model = normalized(tmp_path / "float.onnx", wide=1.0)
+    path = tmp_path / "tensors.ortpackage"
+    assert main(["export", str(model), "-o", str(path)]) == 0
+    rows = np.random.default_rng(3).normal(size=(40, 5, WIDTH)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=rows)
+    report = quantize(
+        path,
+        tmp_path / "data.npz",
+        methods=["rowwise", "static-minmax"],
+        reading=SampleOptions(labels=False),
+    )
+    assert {candidate.agreement for candidate in report.candidates} == {1.0}
+    assert all((candidate.sqnr_db or 0) > 25 for candidate in report.candidates)
+    assert report.candidates[0].flips == {
+        **dict.fromkeys(("short mates", "long mates", "one thread", "two threads"), 0)
+    }

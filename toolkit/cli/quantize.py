@@ -134,9 +134,12 @@ def quantize(
         QuantizeFailedError,
         QuantizeStoppedError,
         SearchOptions,
+        check_page,
         write_page,
     )
 
+    if html_report is not None:
+        check_page(html_report)
     default = Limits() if labels else WITHOUT_LABELS
     reading = sample_options(text_column=text_column, label_column=label_column, where=where)
     try:

@@ -1,5 +1,6 @@
 """From a float variant to a smaller or faster one that keeps its promises."""
 
+from toolkit.quantize.page import check_target as check_page
 from toolkit.quantize.page import write as write_page
 from toolkit.quantize.report import (
     WITHOUT_LABELS,
@@ -20,6 +21,7 @@ __all__ = [
     "QuantizeReport",
     "QuantizeStoppedError",
     "SearchOptions",
+    "check_page",
     "quantize",
     "write_page",
 ]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from toolkit.errors import InputError
 from toolkit.profiling.drawing import (
     BOTTOM,
     LEFT,
@@ -95,6 +96,20 @@ def write(report: QuantizeReport, target: Path) -> None:
         staged.replace(target)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def check_target(target: Path) -> None:
+    """Refuse a place where no page can be written, before a search of minutes.
+
+    Raises:
+        InputError: Its folder is missing, or it is a folder itself.
+    """
+    if target.is_dir() or not target.parent.is_dir():
+        raise InputError(
+            f"{target} is a folder" if target.is_dir() else f"{target.parent} is no folder",
+            expected="a file in a folder that exists",
+            fix="--report report.html",
+        )
 
 
 _LIMITS = ("max_drop", "min_agreement", "max_batch_flips", "max_perplexity_rise", "min_sqnr_db")
