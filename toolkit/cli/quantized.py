@@ -29,13 +29,20 @@ def _row(candidate: "Candidate") -> list[str]:
     return [
         f"{name}\nkept" if candidate.kept else name,
         output.size(candidate.size_bytes) if candidate.size_bytes else "",
-        output.number(candidate.latency_ms, ".3f"),
+        _latency(candidate),
         "" if candidate.metric is None else _estimate(candidate),
         output.number(candidate.drop, ".4f"),
         output.number(candidate.agreement, ".4f"),
         "" if flips is None else str(max([flips, *candidate.flips.values()])),
         output.number(candidate.largest_change, ".4f"),
     ]
+
+
+def _latency(candidate: "Candidate") -> str:
+    """The median, and below it the ratio, since candidates are timed under different load."""
+    ratio = output.number(candidate.latency_ratio, ".2f")
+    median = output.number(candidate.latency_ms, ".3f")
+    return f"{median}\n{ratio} times" if ratio else median
 
 
 def _is_partial(candidate: "Candidate") -> bool:
