@@ -21,9 +21,7 @@ _AT_LOAD = {"session.disable_quant_qdq": "1"}
 
 
 def _rowwise(model: Path, target: Path, context: Context) -> int:
-    if context.keep:
-        raise QuantizerError("it keeps no single node in float")
-    return quantize_rowwise(model, target)
+    return quantize_rowwise(model, target, keep=context.keep)
 
 
 def _weights(model: Path, target: Path, context: Context) -> int:
