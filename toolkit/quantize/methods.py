@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit.errors import InputError
 from toolkit.quantize.blocks import blocks
 from toolkit.quantize.blockwise import quantize_blocks
-from toolkit.quantize.context import Context, Method, QuantizerError
+from toolkit.quantize.context import Context, Method
 from toolkit.quantize.dynamic import dynamic
 from toolkit.quantize.half import quantize_half
 from toolkit.quantize.observing import RangeMethod
@@ -78,7 +78,6 @@ METHODS: tuple[Method, ...] = (
         apply=_rowwise,
         rank=10,
         grain="row",
-        keeps_nodes=False,
         session_options=_AT_LOAD,  # for the weights of other operators
     ),
     Method(
