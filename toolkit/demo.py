@@ -13,6 +13,9 @@ from typing import Any
 from toolkit.errors import InputError, SetupError, ToolkitError
 
 TEXTS = ("a gorgeous, witty film", "a dull and lifeless mess")
+METHODS = ("rowwise", "weight-only")
+"""What `quantize` tries: all of its methods would take a minute more."""
+
 HURRY = ("max_epochs=3", "learning_rate=0.002")
 """Within a point of the full training in half the time (models/sentiment_lstm/README.md)."""
 
@@ -79,7 +82,10 @@ def demo(
     hurry = [word for setting in HURRY for word in ("--set", setting)]
     step("train", str(recipe), "-o", run, *hurry, *replace)
     step("export", run, "-o", package, *replace)
-    tuned = step("quantize", package, "--data", data, "--where", "split=validation")
+    tuned = step(
+        *("quantize", package, "--data", data, "--where", "split=validation"),
+        *(word for method in METHODS for word in ("--only", method)),
+    )
     step("validate", package)
     step("infer", package, *TEXTS)
     step("profile", package, "--runs", "300")

@@ -167,6 +167,18 @@ def cpu_features(cpuinfo: str) -> tuple[str, ...]:
     return ()
 
 
+INTEGER_PRODUCTS = (
+    *("amx_int8", "avx512_vnni", "avx_vnni_int8", "avx_vnni", "avx512bw", "avx2"),
+    *("i8mm", "asimddp", "asimd"),
+)
+"""Features that ONNX Runtime's integer products are chosen by, the one that it prefers first."""
+
+
+def instruction_set(features: Sequence[str]) -> str:
+    """What integer products run on, of a processor's features; empty where none is known."""
+    return next((one for one in INTEGER_PRODUCTS if one in features), "")
+
+
 def _memory_mb() -> float | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6

@@ -27,7 +27,6 @@ from toolkit.optimize.step import ROUNDS, optimize
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.profiling.paired import PairedLatency
-from toolkit.quantize.search import _float_variant
 from toolkit.tensors import Array, TensorSpec
 
 
@@ -209,7 +208,7 @@ def test_both_steps_start_from_fp32_as_exported(package: ModelPackage) -> None:
     optimize(package.path, methods=["fused"], measure=FASTER)
     after = ModelPackage.open(package.path)
     assert after.variant().name == "fp32-fused"
-    assert _float_variant(after).name == "fp32"
+    assert after.float_variant().name == "fp32"
     assert optimize(package.path, methods=["fused"], name="b", measure=FASTER).parent == "fp32"
 
 

@@ -1,21 +1,44 @@
 """The gate: what is kept, what is refused, and what a failure leaves behind."""
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from tests.builders import matmul
+from tests.quantize.graphs import WIDTH, normalized
 from tests.quantize.packages import write_data, write_words_package
 from toolkit.cli.main import main
 from toolkit.errors import InputError
+from toolkit.evaluate.samples import SampleOptions
 from toolkit.evaluate.validation import FLOAT_LIMIT, validate
+from toolkit.machine import instruction_set, this_machine
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.profiling.paired import PairedLatency
-from toolkit.quantize import Limits, QuantizeFailedError, quantize, search
-from toolkit.quantize.methods import METHODS, quantize_dynamic
+from toolkit.quantize import (
+    WITHOUT_LABELS,
+    Candidate,
+    Limits,
+    QuantizeFailedError,
+    SearchOptions,
+    choosing,
+    measuring,
+    methods,
+    publishing,
+    quantize,
+)
+from toolkit.quantize.context import Context
+from toolkit.quantize.dynamic import quantize_dynamic
+from toolkit.quantize.methods import METHODS
+from toolkit.quantize.report import Objective
+
+FEW = ("weight-only", "dynamic", "static-minmax")
 
 
 @pytest.fixture
@@ -32,8 +55,8 @@ def test_a_variant_that_keeps_its_promises_comes_first(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     even = PairedLatency(reference_ms=1.0, candidate_ms=1.0, ratio=1.0, ratio_95=(0.9, 1.1))
-    monkeypatch.setattr(search, "paired_latency", lambda *_: even)
-    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
+    monkeypatch.setattr(measuring, "paired_latency", lambda *_, **__: even)
+    report = quantize(package.path, data, methods=FEW, limits=Limits(max_drop=0.05))
     after = ModelPackage.open(package.path)
     assert report.chosen == "int8"
     assert [variant.name for variant in after.variants] == ["int8", "fp32"]
@@ -64,7 +87,7 @@ def test_a_metric_that_drops_too_far_ends_with_5_and_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = file_hashes(package.path)
-    monkeypatch.setattr(search, "METHODS", (replace(METHODS[0], apply=ruin),))
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
     code = main(["quantize", str(package.path), "--data", str(data), "--json"])
     captured = capsys.readouterr()
     assert code == 5
@@ -75,7 +98,7 @@ def test_a_metric_that_drops_too_far_ends_with_5_and_changes_nothing(
     assert file_hashes(package.path) == before
 
 
-def ruin(model: Path, target: Path) -> int:
+def ruin(model: Path, target: Path, context: Context) -> int:
     """A quantizer that turns every answer into the first label."""
     import onnx
     from onnx import numpy_helper
@@ -93,12 +116,12 @@ def ruin(model: Path, target: Path) -> int:
 def test_a_copy_that_is_neither_smaller_nor_faster_is_refused(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(model: Path, target: Path) -> int:
+    def copy(model: Path, target: Path, context: Context) -> int:
         target.write_bytes(model.read_bytes())
         return 1
 
-    monkeypatch.setattr(search, "METHODS", (replace(METHODS[0], apply=copy),))
-    monkeypatch.setattr(search, "_is_faster", lambda candidate: False)
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=copy),))
+    monkeypatch.setattr(choosing, "is_faster", lambda candidate: False)
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(package.path, data)
     assert failed.value.report.candidates[0].why == "neither smaller nor faster than its parent"
@@ -108,7 +131,7 @@ def test_a_smaller_but_slower_variant_stands_behind_its_parent(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = PairedLatency(reference_ms=1.0, candidate_ms=2.0, ratio=2.0, ratio_95=(1.9, 2.1))
-    monkeypatch.setattr(search, "paired_latency", lambda *_: slow)
+    monkeypatch.setattr(measuring, "paired_latency", lambda *_, **__: slow)
     report = quantize(package.path, data, methods=["weight-only"], limits=Limits(max_drop=0.05))
     assert not report.preferred
     after = ModelPackage.open(package.path)
@@ -124,19 +147,20 @@ def test_an_interrupt_or_a_full_disk_leaves_the_package_as_it_was(
     def fail(*arguments: object, **keywords: object) -> None:
         raise failure
 
-    monkeypatch.setattr(search, "add_variant", fail)
+    monkeypatch.setattr(publishing, "add_variant", fail)
     expected = 130 if isinstance(failure, KeyboardInterrupt) else 3
     command = ["quantize", str(package.path), "--data", str(data), "--max-drop", "0.05"]
+    command += ["--only", "weight-only"]
     assert main(command) == expected
     assert file_hashes(package.path) == before
 
 
 def test_an_existing_name_needs_force(package: ModelPackage, data: Path) -> None:
     limits = Limits(max_drop=0.05)
-    quantize(package.path, data, limits=limits)
+    quantize(package.path, data, methods=FEW, limits=limits)
     with pytest.raises(InputError, match="already has a variant 'int8'"):
-        quantize(package.path, data, limits=limits)
-    assert quantize(package.path, data, limits=limits, force=True).replaced
+        quantize(package.path, data, methods=FEW, limits=limits)
+    assert quantize(package.path, data, methods=FEW, limits=limits, force=True).replaced
     assert len(ModelPackage.open(package.path).variants) == 2
 
 
@@ -200,3 +224,246 @@ def test_what_quantize_keeps_validate_passes(package: ModelPackage, data: Path) 
     assert change > FLOAT_LIMIT  # else this tests nothing
     assert contents.parity["batch_limit"] == pytest.approx(2 * change)
     assert [check for check in validate(package.path).checks if not check.passed] == []
+
+
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock that moves by so many seconds whenever it is looked at."""
+    numbers = itertools.count()
+    return lambda: next(numbers) * seconds
+
+
+def test_the_best_one_found_is_kept_when_the_budget_ends(package: ModelPackage, data: Path) -> None:
+    now = [0.0]
+
+    def late(line: str) -> None:
+        if line.startswith("dynamic: "):
+            now[0] = 31.0
+
+    search = SearchOptions(methods=FEW, budget_s=30.0, clock=lambda: now[0])
+    limits = Limits(max_drop=0.05)
+    report = quantize(package.path, data, search=search, limits=limits, progress=late)
+    assert report.stopped == "the budget ended"
+    assert report.chosen == "int8"
+    assert [candidate.method for candidate in report.candidates if candidate.kept] == [
+        "weight-only"
+    ]
+    assert len(report.candidates) < len(FEW)
+    assert ModelPackage.open(package.path).variant("int8").contents.method == "weight-only"
+
+
+def test_a_budget_that_ends_before_anything_passed_changes_nothing(
+    package: ModelPackage, data: Path
+) -> None:
+    before = file_hashes(package.path)
+    search = SearchOptions(methods=FEW, budget_s=4.0, clock=ticking(1.0))
+    with pytest.raises(QuantizeFailedError, match="before the budget ended"):
+        quantize(package.path, data, search=search)
+    assert file_hashes(package.path) == before
+
+
+def interrupting(model: Path, target: Path, context: Context) -> int:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_an_interrupt_keeps_the_best_so_far_only_if_it_passed(
+    package: ModelPackage,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    passing: bool,
+) -> None:
+    before = file_hashes(package.path)
+    first = next(method for method in METHODS if method.name == "weight-only")
+    if not passing:
+        first = replace(first, apply=ruin)
+    stopped = replace(first, name="stopped", rank=99, apply=interrupting)
+    monkeypatch.setattr(methods, "METHODS", (first, stopped))
+    command = ["quantize", str(package.path), "--data", str(data), "--max-drop", "0.05", "--json"]
+    assert main(command) == 130
+    captured = capsys.readouterr()
+    if passing:
+        assert json.loads(captured.out)["stopped"] == "it was interrupted"
+        assert "int8 was added" in captured.err
+        assert "int8" in ModelPackage.open(package.path).component.variants
+    else:
+        assert file_hashes(package.path) == before
+
+
+def test_without_labels_agreement_and_sqnr_are_held(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = SampleOptions(labels=False)
+    report = quantize(package.path, data, methods=["weight-only"], reading=reading)
+    (candidate,) = report.candidates
+    assert (candidate.metric, candidate.drop, report.metric) == (None, None, "")
+    assert report.limits == WITHOUT_LABELS
+    assert candidate.sqnr_db is not None
+    assert candidate.sqnr_db > 30
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(package.path, data, reading=reading, name="other")
+    (ruined,) = failed.value.report.candidates
+    assert "agreement" in ruined.why
+    assert "SQNR" in ruined.why
+
+
+def test_a_single_label_is_refused(package: ModelPackage, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,label\nw1,yes\nw2,yes\n")
+    with pytest.raises(InputError, match="has the label 'yes'"):
+        quantize(package.path, tmp_path / "one.csv")
+    report = quantize(
+        package.path,
+        tmp_path / "one.csv",
+        methods=["weight-only"],
+        reading=SampleOptions(labels=False),
+    )
+    assert report.chosen == "int8"
+
+
+def test_kept_nodes_are_recorded(package: ModelPackage, data: Path) -> None:
+    search = SearchOptions(methods=["weight-only"], keep=["MatMul_2"])
+    report = quantize(package.path, data, search=search, limits=Limits(max_drop=0.05))
+    details = ModelPackage.open(package.path).variant("int8").contents.details
+    assert details["kept_nodes"] == ["MatMul_2"]
+    assert report.candidates[0].kept_nodes == ("MatMul_2",)
+    assert details["instruction_set"] == instruction_set(this_machine().cpu_features)
+    assert details["calibration"]["seed"] == 0
+    assert details["calibration"]["sha256"] == report.data_sha256
+    assert details["flips"].keys() >= {"short mates", "long mates", "one thread", "two threads"}
+
+
+def test_an_unknown_node_cannot_be_kept(package: ModelPackage, data: Path) -> None:
+    with pytest.raises(InputError, match="no node 'MatMul_9'"):
+        quantize(package.path, data, search=SearchOptions(keep=["MatMul_9"]))
+
+
+def test_the_closest_candidate_is_told(
+    package: ModelPackage, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quantize", str(package.path), "--data", str(data), "--min-sqnr", "500"]
+    assert main([*command, "--only", "weight-only", "--only", "blocks4"]) == 5
+    error = capsys.readouterr().err
+    assert "The closest was weight-only: SQNR" in error
+
+
+def test_sensitive_nodes_stay_in_float_until_the_limits_hold(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def rough(model: Path, target: Path, context: Context) -> int:
+        count = weights.apply(model, target, context)
+        return count if context.keep else ruin(target, target, context)
+
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    monkeypatch.setattr(methods, "METHODS", (replace(weights, name="rough", apply=rough),))
+    report = quantize(package.path, data, limits=Limits(max_drop=0.05), progress=told.append)
+    assert [candidate.method for candidate in report.candidates] == ["rough", "rough-keep1"]
+    assert report.candidates[1].kept
+    (node,) = ModelPackage.open(package.path).variant("int8").contents.details["kept_nodes"]
+    assert node in {"MatMul_2", "Gemm_4"}
+    assert any("which nodes are sensitive" in line for line in told)
+
+
+def test_a_screened_candidate_is_refused_on_a_part_of_the_samples(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_data(tmp_path / "many.csv", package.path, rows=500)
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(package.path, data, limits=Limits(min_agreement=0.9))
+    (candidate,) = failed.value.report.candidates
+    assert candidate.samples == measuring.SCREENED
+    assert "cannot reach 0.9" in candidate.why
+    assert "the metric drops by" in candidate.why
+
+
+def test_a_slower_copy_of_what_passed_is_given_up_early(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    times = itertools.chain([1.0, 1.0], itertools.repeat(3.0))
+
+    def timed(*arguments: object, **keywords: object) -> PairedLatency:
+        ratio = next(times)
+        ends = (ratio * 0.9, ratio * 1.1)
+        return PairedLatency(reference_ms=1.0, candidate_ms=ratio, ratio=ratio, ratio_95=ends)
+
+    monkeypatch.setattr(measuring, "paired_latency", timed)
+    monkeypatch.setattr(methods, "METHODS", (weights, replace(weights, name="again", rank=12)))
+    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
+    again = report.candidates[1]
+    assert again.why == "weight-only is as small, and faster"
+    assert again.agreement is None
+
+
+@pytest.mark.parametrize(
+    "objective, chosen", [("latency", "fast"), ("size", "small"), ("balanced", "even")]
+)
+def test_the_objective_says_which_is_best(objective: Objective, chosen: str) -> None:
+    found = [
+        Candidate(variant="int8", method=name, size_bytes=size, latency_ratio=ratio)
+        for name, size, ratio in (("fast", 90, 0.3), ("small", 20, 1.2), ("even", 40, 0.5))
+    ]
+    first = choosing.best(found, objective, parent_bytes=100)
+    assert first is not None
+    assert first.method == chosen
+
+
+def test_the_table_and_the_page_hold_every_candidate(
+    package: ModelPackage, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    command = ["quantize", str(package.path), "--data", str(data), "--max-drop", "0.05"]
+    command += ["--report", str(page)]
+    for name in (*FEW, "static-minmax-symmetric"):
+        command += ["--only", name]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 100
+    text = page.read_text()
+    ElementTree.fromstring(text.partition("\n")[2])  # noqa: S314 - our own
+    for name in (*FEW, "static-minmax-symmetric"):
+        assert any(name in line for line in lines)
+        assert name in text
+    assert text.count("<circle") > len(FEW)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_search(
+    package: ModelPackage, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file_hashes(package.path)
+    page = str(tmp_path / "nowhere" / "report.html")
+    assert main(["quantize", str(package.path), "--data", str(data), "--report", page]) == 3
+    assert "is no folder" in capsys.readouterr().err
+    assert file_hashes(package.path) == before
+
+
+def test_calibration_data_that_do_not_fit_are_refused(
+    package: ModelPackage, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.csv").write_text("words\nw1\n")
+    command = ["quantize", str(package.path), "--data", str(data)]
+    assert main([*command, "--calibration", str(tmp_path / "words.csv")]) == 3
+    assert "no text column" in capsys.readouterr().err
+    assert main([*command, "--budget", "soon"]) == 2
+
+
+def test_a_search_of_plain_tensors_is_held_by_agreement(tmp_path: Path) -> None:
+    model = normalized(tmp_path / "float.onnx", wide=1.0)
+    path = tmp_path / "tensors.ortpackage"
+    assert main(["export", str(model), "-o", str(path)]) == 0
+    rows = np.random.default_rng(3).normal(size=(40, 5, WIDTH)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=rows)
+    report = quantize(
+        path,
+        tmp_path / "data.npz",
+        methods=["rowwise", "static-minmax"],
+        reading=SampleOptions(labels=False),
+    )
+    assert {candidate.agreement for candidate in report.candidates} == {1.0}
+    assert all((candidate.sqnr_db or 0) > 25 for candidate in report.candidates)
+    assert report.candidates[0].flips == {
+        **dict.fromkeys(("short mates", "long mates", "one thread", "two threads"), 0)
+    }

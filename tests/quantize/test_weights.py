@@ -40,6 +40,49 @@ def test_tables_and_matrices_become_int8_and_answers_stay_close(tmp_path: Path) 
     assert np.abs(before - after).max() < 0.02 * np.abs(before).max()
 
 
+def look_up(path: Path, table: Array, other: Array) -> None:
+    """A model of one row of a table, beside a matrix that makes up the rest of the file."""
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["row"], name="look_up"),
+        helper.make_node("MatMul", ["row", "matrix"], ["product"], name="product"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch"])],
+        [
+            helper.make_tensor_value_info("row", TensorProto.FLOAT, ["batch", table.shape[1]]),
+            helper.make_tensor_value_info("product", TensorProto.FLOAT, ["batch", other.shape[1]]),
+        ],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(other, "matrix")],
+    )
+    opsets = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=opsets), path)
+
+
+def rows_of(path: Path, count: int) -> Array:
+    session = open_session(path, SessionOptions(threads=1))
+    return session.run({"ids": np.arange(count)})["row"]
+
+
+def test_a_wide_column_of_a_table_does_not_coarsen_the_others(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).standard_normal((50, 64)).astype(np.float32)
+    table[:, 3] *= 20
+    look_up(tmp_path / "float.onnx", table, np.eye(64, dtype=np.float32))
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 2
+    error = np.abs(rows_of(tmp_path / "int8.onnx", 50) - table)
+    widths = np.abs(table).max(axis=0)
+    assert (error <= widths / 127 / 2 * 1.01).all()  # half a step of the column's own
+
+
+def test_a_table_that_hardly_weighs_stays_float(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((20, 64)).astype(np.float32)
+    look_up(tmp_path / "float.onnx", table, rng.standard_normal((64, 4096)).astype(np.float32))
+    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 1
+    assert np.array_equal(rows_of(tmp_path / "int8.onnx", 20), table)
+
+
 def recurrent(kind: str, directions: int) -> onnx.ModelProto:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
     rng = np.random.default_rng(0)

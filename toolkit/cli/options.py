@@ -83,7 +83,9 @@ ForceOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
 DataOption = Annotated[
     Path,
-    typer.Option("--data", help="Labeled data: .csv, .jsonl (also .gz) or .npz."),
+    typer.Option(
+        "--data", help="Labeled data: .csv, .jsonl (also .gz), .npz, or a folder of images."
+    ),
 ]
 TextColumnOption = Annotated[
     str, typer.Option("--text-column", help="The column of the text; found by name when not given.")

@@ -27,7 +27,12 @@ def _plain(value: object) -> object:
 
 
 def show_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, note: str = ""
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    note: str = "",
+    width: int = FILE_WIDTH,
 ) -> None:
     """Print a table; columns of numbers stand to the right.
 
@@ -36,6 +41,7 @@ def show_table(
         columns: The heads.
         rows: Cells, already rounded as they shall read.
         note: Printed below the table.
+        width: Columns of the page where stdout is no terminal.
     """
     from rich import box
     from rich.console import Console
@@ -48,9 +54,7 @@ def show_table(
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     # Where nobody looks, a narrow table would only break words.
-    console = Console(
-        width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False, markup=False
-    )
+    console = Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False)
     console.print(table)
     if note:
         console.print(note)

@@ -1,6 +1,8 @@
 """`toolkit quantize`."""
 
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,6 +15,7 @@ from toolkit.cli.options import (
     LabelColumnOption,
     PackageArgument,
     QuietOption,
+    SeedOption,
     TextColumnOption,
     ThreadsOption,
     VariantOption,
@@ -20,9 +23,13 @@ from toolkit.cli.options import (
     sample_options,
     session_options,
 )
+from toolkit.cli.scenario import some_seconds
 
-if TYPE_CHECKING:
-    from toolkit.quantize import QuantizeReport
+
+class _Objective(StrEnum):
+    LATENCY = "latency"
+    SIZE = "size"
+    BALANCED = "balanced"
 
 
 def quantize(
@@ -32,18 +39,69 @@ def quantize(
         float, typer.Option(min=0.0, help="Most that the metric may fall, as a share.")
     ] = 0.005,
     min_agreement: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Least share of samples with fp32's label.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Least share of samples with fp32's label.",
+            show_default="0, or 0.99 without labels",
+        ),
+    ] = None,
     max_batch_flips: Annotated[
-        int, typer.Option(min=0, help="Most samples whose label batch mates may change.")
+        int,
+        typer.Option(
+            min=0, help="Most samples whose label batch mates, padding or threads may change."
+        ),
     ] = 0,
     max_perplexity_rise: Annotated[
         float,
         typer.Option(min=0.0, help="Most that a language model's perplexity may rise, as a share."),
     ] = 0.1,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", help="Try this method; may be repeated.")
+    min_sqnr: Annotated[
+        float | None,
+        typer.Option(
+            help="Least ratio, in decibels, of fp32's outputs to what they change by.",
+            show_default="none, or 15 without labels",
+        ),
     ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Without labels, only closeness to fp32 is measured: agreement and SQNR.",
+        ),
+    ] = True,
+    objective: Annotated[
+        _Objective, typer.Option(help="What the best of those that keep their promises is.")
+    ] = _Objective.BALANCED,
+    budget: Annotated[
+        float,
+        typer.Option(
+            parser=some_seconds,
+            metavar="DURATION",
+            help="When to end the search and keep the best one found, such as 90s or 10m.",
+            show_default="10m",
+        ),
+    ] = 600.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Try this method; may be repeated.", metavar="METHOD"),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="Leave this node in float; may be repeated.", metavar="NODE"),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data that ranges are measured on, of any format of --data.",
+            show_default="a sample of --data",
+        ),
+    ] = None,
+    calibration_samples: Annotated[
+        int, typer.Option(min=1, help="Most samples for calibration.")
+    ] = 256,
+    seed: SeedOption = 0,
     name: Annotated[
         str | None, typer.Option(help="Name of the new variant.", show_default="its precision")
     ] = None,
@@ -53,26 +111,58 @@ def quantize(
     component: ComponentOption = None,
     variant: VariantOption = None,
     threads: ThreadsOption = 0,
+    html_report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write one .html file with every candidate and the front of size and latency.",
+            show_default=False,
+        ),
+    ] = None,
     force: ForceOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Add an int8 variant that keeps its promises on your data."""
-    from toolkit import quantize as step
-    from toolkit.quantize import Limits, QuantizeFailedError
+    """Add the best quantized variant that keeps its promises on your data."""
+    from dataclasses import replace
 
+    from toolkit import quantize as step
+    from toolkit.cli import quantized
+    from toolkit.quantize import (
+        WITHOUT_LABELS,
+        Limits,
+        QuantizeFailedError,
+        QuantizeStoppedError,
+        SearchOptions,
+        check_page,
+        write_page,
+    )
+
+    if html_report is not None:
+        check_page(html_report)
+    default = Limits() if labels else WITHOUT_LABELS
+    reading = sample_options(text_column=text_column, label_column=label_column, where=where)
     try:
         report = step(
             package,
             data,
             limits=Limits(
                 max_drop=max_drop,
-                min_agreement=min_agreement,
+                min_agreement=default.min_agreement if min_agreement is None else min_agreement,
                 max_batch_flips=max_batch_flips,
                 max_perplexity_rise=max_perplexity_rise,
+                min_sqnr_db=default.min_sqnr_db if min_sqnr is None else min_sqnr,
             ),
-            reading=sample_options(text_column=text_column, label_column=label_column, where=where),
-            methods=only or (),
+            reading=replace(reading, labels=labels),
+            search=SearchOptions(
+                methods=only or (),
+                objective=objective.value,
+                budget_s=budget,
+                keep=keep or (),
+                calibration=calibration,
+                calibration_samples=calibration_samples,
+                seed=seed,
+            ),
             component=component,
             variant=variant,
             name=name,
@@ -80,32 +170,11 @@ def quantize(
             force=force,
             progress=output.progress(quiet=quiet),
         )
-    except QuantizeFailedError as error:
-        _show(error.report, as_json=json_output)
+    except (QuantizeFailedError, QuantizeStoppedError) as error:
+        quantized.show(error.report, as_json=json_output)
+        if html_report is not None:
+            write_page(error.report, html_report)
         raise
-    _show(report, as_json=json_output)
-
-
-def _show(report: "QuantizeReport", *, as_json: bool) -> None:
-    if as_json:
-        output.show_json(report.as_json())
-        return
-    columns = ["method", "size", "p50 ms", "metric", "drop", "agreement", "flips", "kept", "why"]
-    rows = [
-        [
-            candidate.method,
-            output.size(candidate.size_bytes) if candidate.size_bytes else "",
-            output.number(candidate.latency_ms, ".3f"),
-            "" if candidate.metric is None else str(candidate.metric),
-            output.number(candidate.drop, ".4f"),
-            output.number(candidate.agreement, ".4f"),
-            output.number(candidate.batch_flips, "d"),
-            "yes" if candidate.kept else "",
-            candidate.why,
-        ]
-        for candidate in (report.parent, *report.candidates)
-    ]
-    done = "replaced {} in {}" if report.replaced else "added {} to {}"
-    place = "preferred" if report.preferred else f"behind {report.parent.variant}, which is faster"
-    note = f"{done.format(report.chosen, report.package)}, {place}" if report.chosen else ""
-    output.show_table(f"{report.n} samples", columns, rows, note=note)
+    quantized.show(report, as_json=json_output)
+    if html_report is not None:
+        write_page(report, html_report)

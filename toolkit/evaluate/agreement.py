@@ -16,6 +16,8 @@ VALUE_TOLERANCE = 1e-3
 """A regression's value counts as changed from this share of the values' spread on."""
 LEAST_COSINE = 0.99
 """An embedding counts as changed below this cosine to what it was."""
+LARGEST_NOISE = 0.1
+"""Plain tensors count as changed where they moved by more than this share of their norm (20 dB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Agreement:
         share: Samples with the same answer, from 0 to 1: label or set of labels, entities, span,
             likeliest fills, text; for a regression, a value that moved by less than
             `VALUE_TOLERANCE` of the values' standard deviation; for an embedding, a cosine of
-            `LEAST_COSINE` at least. Of a language model, the places with the same likeliest token.
+            `LEAST_COSINE` at least; for plain tensors, a move of at most `LARGEST_NOISE` of their
+            norm. Of a language model, the places with the same likeliest token.
         largest_change: The largest change of a probability, or of a raw output.
     """
 
@@ -50,24 +53,33 @@ def agreement(task: TaskSpec, reference: Answers, candidate: Answers) -> Agreeme
 
 def changed(task: TaskSpec, reference: Answers, candidate: Answers) -> int:
     """How many samples got another answer; see `Agreement.share`."""
+    return int(which_changed(task, reference, candidate).sum())
+
+
+def which_changed(task: TaskSpec, reference: Answers, candidate: Answers) -> Array:
+    """bool[answers]: which of them are others; see `Agreement.share`."""
     if isinstance(reference, Decisions) or isinstance(candidate, Decisions):
         assert isinstance(reference, Decisions)
         assert isinstance(candidate, Decisions)
         pairs = zip(reference.keys, candidate.keys, strict=True)
-        return sum(one != other for one, other in pairs)
+        return np.array([one != other for one, other in pairs], np.bool_)
     if task.name == "text-generation":
-        return int((reference["predicted"] != candidate["predicted"]).sum())
+        return np.asarray(reference["predicted"] != candidate["predicted"])
     if task.name == "feature-extraction":
-        return int((~(_cosines(reference, candidate) >= LEAST_COSINE)).sum())
+        return np.asarray(~(_cosines(reference, candidate) >= LEAST_COSINE))
+    if task.name == "tensors":
+        noise = np.linalg.norm(reference - candidate, axis=1)
+        return np.asarray(~(noise <= LARGEST_NOISE * np.linalg.norm(reference, axis=1)))
     if task.multi_label:
-        return int(((reference >= DECIDED) != (candidate >= DECIDED)).any(axis=1).sum())
+        return np.asarray(((reference >= DECIDED) != (candidate >= DECIDED)).any(axis=1))
     if reference.shape[1] > 1:
-        return int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
+        return np.asarray(reference.argmax(axis=1) != candidate.argmax(axis=1))
     limit = VALUE_TOLERANCE * float(reference.std())
-    return int((np.abs(reference - candidate) > limit).sum())
+    return np.asarray(np.abs(reference - candidate).reshape(-1) > limit)
 
 
 def _largest_change(reference: Answers, candidate: Answers) -> float:
+    """The largest change of a probability, or of a raw output."""
     return float(np.abs(_numbers(reference) - _numbers(candidate)).max(initial=0.0))
 
 

@@ -16,9 +16,11 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.evaluate.decisions import has_metric
+from toolkit.evaluate.folders import image_rows
 from toolkit.inputs import text_lines
 from toolkit.npz import read_npz
 from toolkit.tasks import Item, TaskSpec
+from toolkit.tensors import Array, TensorSpec, check_feeds
 
 Row = Mapping[str, Any]
 
@@ -92,7 +94,8 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
     """The samples of a data file, as the task takes them.
 
     Args:
-        file: .csv, .jsonl (both also .gz), or .npz with an array a graph input and one of labels.
+        file: .csv, .jsonl (both also .gz), .npz with an array a graph input and one of labels, or a
+            folder of images; see `image_rows`.
         task: What the model is for.
         options: Columns, filter, and whether labels must be there.
 
@@ -101,18 +104,8 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
             that the model does not have.
     """
     options = options or SampleOptions()
-    raw = _read(file)
-    if file.suffix == ".npz":
-        rows: list[Row] = list(_array_rows(file, raw))
-    else:
-        rows = list(read_rows(file, raw))
+    rows, digest = _rows_with_digest(file, task)
     _check_where(file, rows, options)
-    for column in options.where or ():
-        if rows and all(column not in row for row in rows):
-            raise InputError(
-                f"{file} has no column {column!r} for --where",
-                expected=f"one of {', '.join(rows[0])}",
-            )
     if options.where:
         rows = [row for row in rows if all(str(row.get(k)) == v for k, v in options.where.items())]
     if not rows:
@@ -131,8 +124,15 @@ def read_samples(file: Path, task: TaskSpec, options: SampleOptions | None = Non
         for name in others
         if not isinstance(rows[0][name], np.ndarray)
     }
-    digest = hashlib.sha256(raw).hexdigest()
     return Samples(items=items, targets=targets, columns=columns, sha256=digest)
+
+
+def _rows_with_digest(file: Path, task: TaskSpec) -> tuple[list[Row], str]:
+    if file.is_dir():
+        return image_rows(file, task)
+    raw = _read(file)
+    rows = _array_rows(file, raw) if file.suffix == ".npz" else read_rows(file, raw)
+    return [*rows], hashlib.sha256(raw).hexdigest()
 
 
 def _check_where(file: Path, rows: Sequence[Row], options: SampleOptions) -> None:
@@ -234,6 +234,29 @@ def _array_rows(file: Path, raw: bytes) -> Iterator[Row]:
         raise InputError(f"{file} has arrays of different lengths: {sizes}")
     count = next(iter(sizes.values()), 0)
     return ({name: values[i] for name, values in columns.items()} for i in range(count))
+
+
+def stacked(items: Sequence[Item], inputs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Feeds of a batch of rows of arrays, for a model that takes plain tensors.
+
+    Args:
+        items: Rows of an .npz file, {name: array}.
+        inputs: The graph inputs; other arrays of a row are left out.
+
+    Raises:
+        InputError: A row lacks an input, or the arrays do not fit.
+    """
+    feeds: dict[str, Array] = {}
+    for spec in inputs:
+        found = [item.get(spec.name) if isinstance(item, Mapping) else None for item in items]
+        if any(not isinstance(array, (np.ndarray, np.generic)) for array in found):
+            raise InputError(
+                f"the data has no array {spec.name!r}",
+                expected=f"an .npz file with {', '.join(f'{s.name}: {s}' for s in inputs)}",
+            )
+        feeds[spec.name] = np.stack([np.asarray(array) for array in found])
+    check_feeds(feeds, inputs, source="MODEL")
+    return feeds
 
 
 def _label_column(file: Path, row: Row, options: SampleOptions) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.evaluate.decisions import MEASURED, Decisions, decisions, has_metric
 from toolkit.evaluate.metrics import Estimate, measure
-from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.samples import SampleOptions, Samples, read_samples, stacked
 from toolkit.inference import Model, load
 from toolkit.runtime import SessionOptions
 from toolkit.tasks import Result, TaskSpec
@@ -81,7 +81,13 @@ def evaluate(
     """
     model = load(source, variant=variant, options=options)
     kind = model.task.specification.name
-    if not has_metric(model.task.specification) and kind not in {"tensors", "text-generation"}:
+    if kind == "tensors":
+        raise InputError(
+            "nothing says what the outputs of this model mean",
+            expected="a package with a task",
+            fix="toolkit export SOURCE -o NAME.ortpackage",
+        )
+    if not has_metric(model.task.specification) and kind != "text-generation":
         raise InputError(
             f"there is no metric here for the task {kind!r}",
             expected=f"a package for one of {', '.join(MEASURED)}, or text-generation",
@@ -114,16 +120,10 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
 
     Returns:
         float[samples, labels] of probabilities, float[samples, 1] of raw regression outputs,
-        float[samples, width] of embeddings (the mean over tokens where they are not pooled), or
-        decisions, for any other task.
+        float[samples, width] of embeddings (the mean over tokens where they are not pooled) or of
+        all outputs side by side (for plain tensors), or decisions, for any other task.
     """
     task = model.task
-    if task.specification.name == "tensors":
-        raise InputError(
-            "a bare .onnx file says nothing of what its outputs mean",
-            expected="a package with a task",
-            fix="toolkit export SOURCE -o NAME.ortpackage",
-        )
     if task.specification.name == "text-generation":
         from toolkit.evaluate.reading import read_texts
 
@@ -143,12 +143,28 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
             batch = task.prepare(items, numbers)
             results += task.decode(model.session.run(batch.feeds), batch)
             continue
+        if task.specification.name == "tensors":
+            outputs = model.session.run(stacked(items, model.inputs))
+            rows.append(_flat(outputs, len(items)))
+            continue
         outputs = model.outputs(items, numbers)
         answer = outputs[task.specification.output].reshape(len(items), -1)
         rows.append(task.probabilities(answer) if task.specification.labels else answer)
     if task.specification.name == "feature-extraction" and results:
         return np.array([np.mean(result["embedding"], axis=0) for result in results], np.float32)
     return decisions(results) if task.reads_items else np.concatenate(rows)
+
+
+def _flat(outputs: Mapping[str, Array], count: int) -> Array:
+    """float64[count, all outputs] of outputs whose first axis is the batch."""
+    for name, value in outputs.items():
+        if np.shape(value)[:1] != (count,):  # a sequence of tensors has none
+            raise InputError(
+                f"output {name!r} has no row for each of the {count} that went in",
+                expected="outputs whose first dimension is the batch",
+            )
+    parts = [value.reshape(count, -1).astype(np.float64) for value in outputs.values()]
+    return np.concatenate(parts, axis=1)
 
 
 def score(answers: Answers, samples: Samples, task: TaskSpec) -> dict[str, Estimate]:

@@ -19,7 +19,7 @@ from toolkit.inference import Model, load, load_variant
 from toolkit.npz import read_npz
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.progress import Progress, silent
-from toolkit.runtime import SessionOptions, open_session
+from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import Array, check_tensors, make_feeds
 
@@ -29,6 +29,10 @@ FLOAT_LIMIT = 1e-4
 BATCH_LIMIT = "batch_limit"
 """In a variant's parity: how far a row alone may be from itself in a batch, if not `FLOAT_LIMIT`;
 what `quantize` measured, with slack, of a variant that kept its labels all the same."""
+
+PARITY_SLACK = 2.0
+"""Other processors and GPUs round int8 and float16 differently: `validate` allows a variant so many
+times what was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +263,24 @@ def batch_change(model: Model, feeds: dict[str, Array]) -> Parity | None:
     alone = [model.run({k: v[i : i + 1] for k, v in feeds.items()}) for i in range(count)]
     joined = {name: np.concatenate([row[name] for row in alone]) for name in together}
     return compare_outputs(together, joined)
+
+
+def reference_errors(package: ModelPackage, session: Session) -> tuple[float, float]:
+    """What `validate` will measure of a variant.
+
+    Returns:
+        The largest difference from the source's outputs, and between a row alone and in its batch.
+    """
+    feeds = reference_feeds(package)
+    error = compare_outputs(reference_outputs(package), session.run(feeds))
+    task = Task(TaskSpec(name="tensors"), None)
+    alone = batch_change(Model(package.path, "", session, task), feeds)
+    return error.max_abs_error, 0.0 if alone is None else alone.max_abs_error
+
+
+def with_slack(measured: float) -> float:
+    """The limit that a variant of another precision gets for what was measured of it."""
+    return max(FLOAT_LIMIT, PARITY_SLACK * measured)
 
 
 def _company(model: Model, feeds: dict[str, Array], limit: float) -> Iterator[Check]:

@@ -10,12 +10,11 @@ from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.validation import (
     BATCH_LIMIT,
     FLOAT_LIMIT,
-    batch_change,
+    reference_errors,
     reference_feeds,
-    reference_outputs,
+    with_slack,
 )
 from toolkit.export import graph
-from toolkit.inference import Model
 from toolkit.machine import installed_versions, this_machine
 from toolkit.optimize.report import (
     SLOWER,
@@ -42,7 +41,6 @@ from toolkit.package.write import MODEL_FILE, add_variant, check_variant_name, s
 from toolkit.profiling.paired import paired_latency
 from toolkit.progress import Progress, silent
 from toolkit.runtime import Session, SessionOptions, open_session
-from toolkit.tasks import Task, TaskSpec
 from toolkit.tensors import Array
 
 NAMES: Mapping[str, str] = {"fp32": "fp32-fused", "fp16": "fp16"}
@@ -50,10 +48,6 @@ NAMES: Mapping[str, str] = {"fp32": "fp32-fused", "fp16": "fp16"}
 
 OTHER_SHAPES = 4
 """Sizes other than the reference's at which a candidate is compared with its parent."""
-
-PARITY_SLACK = 2.0
-"""Other processors and GPUs round float16 differently: `validate` allows so many times what was
-measured."""
 
 PROMISING = 0.99
 """Times the parent's time, as screened; more is not worth a second look if it is not certain."""
@@ -148,14 +142,7 @@ def _parent(package: ModelPackage, name: str | None) -> Variant:
                 fix="leave --variant out",
             )
         return parent
-    floats = [variant for variant in package.variants if variant.contents.precision == "fp32"]
-    if floats:
-        return min(floats, key=lambda found: bool(found.contents.parent))
-    raise InputError(
-        f"{package.path} has no fp32 variant to start from",
-        expected="a variant of precision fp32",
-        fix="toolkit export SOURCE -o NAME.ortpackage",
-    )
+    return package.float_variant()
 
 
 def _is_wanted(method: Method, precision: Precision | None, options: SessionOptions) -> bool:
@@ -264,20 +251,13 @@ class _Search:
 
     def _broken_promise(self, session: Session) -> str:
         """What `validate` would find: the source's outputs, and rows alone; empty for nothing."""
-        error, alone = self._reference_errors(session)
+        error, alone = reference_errors(self.package, session)
         if not error <= self._limit:
             return f"parity: {error:.3g} from the reference outputs, above {self._limit:g}"
         most = float(self.parent.contents.parity.get(BATCH_LIMIT, FLOAT_LIMIT))
         if not alone <= most:
             return f"parity: a row alone is {alone:.3g} from itself in its batch, above {most:g}"
         return ""
-
-    def _reference_errors(self, session: Session) -> tuple[float, float]:
-        feeds = reference_feeds(self.package)
-        error = compare_outputs(reference_outputs(self.package), session.run(feeds))
-        task = Task(TaskSpec(name="tensors"), None)
-        alone = batch_change(Model(self.package.path, "", session, task), feeds)
-        return error.max_abs_error, 0.0 if alone is None else alone.max_abs_error
 
     def _timed(self, made: Candidate, rounds: int) -> Candidate:
         timings = timed(
@@ -346,11 +326,11 @@ class _Search:
 
     def _publish(self, made: Candidate, *, force: bool) -> None:
         self.progress(f"adding {made.method} as {made.variant}")
-        error, alone = self._reference_errors(self._open(made.method))
+        error, alone = reference_errors(self.package, self._open(made.method))
         parity: dict[str, object] = {"max_abs_error": error, "limit": self._limit}
         if made.precision == "fp16":
-            parity["limit"] = max(FLOAT_LIMIT, PARITY_SLACK * error)
-            parity[BATCH_LIMIT] = max(FLOAT_LIMIT, PARITY_SLACK * alone)
+            parity["limit"] = with_slack(error)
+            parity[BATCH_LIMIT] = with_slack(alone)
         elif BATCH_LIMIT in self.parent.contents.parity:
             parity[BATCH_LIMIT] = self.parent.contents.parity[BATCH_LIMIT]
         with staging_directory(self.package) as folder:

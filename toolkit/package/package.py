@@ -222,6 +222,23 @@ class ModelPackage:
             )
         return self._variant(name)
 
+    def float_variant(self) -> Variant:
+        """The fp32 variant as exported, or any other fp32 one where there is none.
+
+        Those that `optimize` wrote hold operators that other steps do not look into.
+
+        Raises:
+            InputError: There is none of precision fp32.
+        """
+        floats = [variant for variant in self.variants if variant.contents.precision == "fp32"]
+        if floats:
+            return min(floats, key=lambda found: bool(found.contents.parent))
+        raise InputError(
+            f"{self.path} has no fp32 variant to start from",
+            expected="a variant of precision fp32",
+            fix="name one with --variant, or toolkit export SOURCE -o NAME.ortpackage",
+        )
+
     def variant_of_each(self, name: str | None = None) -> dict[str, Variant]:
         """The variants that make the whole model, by component.
 

@@ -10,6 +10,7 @@ number for each block, is added by a product with the sums of the inputs over th
 that were 4 bits before (GGUF's Q4_1) stay what they are.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ _SMALLEST = 4096
 """Elements below which a matrix stays as it is."""
 
 
-def quantize_blocks(model: Path, target: Path) -> int:
+def quantize_blocks(model: Path, target: Path, *, keep: Collection[str] = ()) -> int:
     """Write a copy of a model whose matrices have 4 bits a weight, rounded to the nearest.
 
     Constant matrices of MatMul, and of Gemm where it is no more than a product and a bias, become
@@ -41,6 +42,7 @@ def quantize_blocks(model: Path, target: Path) -> int:
     Args:
         model: The float32 model.
         target: Where the quantized one is written.
+        keep: Names of nodes whose matrices and tables stay in float.
 
     Returns:
         How many matrices and tables were quantized.
@@ -49,8 +51,9 @@ def quantize_blocks(model: Path, target: Path) -> int:
 
     loaded = ir.load(model)
     graph = loaded.graph
-    tables = _tables(graph)
-    count = sum(_quantize_product(graph, node) for node in [*graph])
+    tables = [found for found in _tables(graph) if not any(g.name in keep for g in found[1])]
+    products = [node for node in graph if node.name not in keep]
+    count = sum(_quantize_product(graph, node) for node in products)
     for node in [*graph]:
         if node.op_type == "Transpose" and not any(output.uses() for output in node.outputs):
             graph.remove(node, safe=True)

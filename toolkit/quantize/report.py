@@ -1,13 +1,18 @@
 """What `quantize` holds candidates to, and what it says of each."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from toolkit.errors import CheckFailedError
+from toolkit.errors import CheckFailedError, StoppedError
 from toolkit.evaluate.metrics import Estimate
+
+Objective = Literal["latency", "size", "balanced"]
+"""What the best of several that keep their promises is: the fastest, the smallest, or that of the
+least product of both shares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +23,23 @@ class Limits:
         max_drop: Most that the main metric may fall below the parent's, as a share (0.005 is half a
             percentage point).
         min_agreement: Least share of samples with the parent's label.
-        max_batch_flips: Most samples whose label batch mates may change.
+        max_batch_flips: Most samples whose label another setting may change: batch mates, padding,
+            the number of threads.
         max_perplexity_rise: For language models, in place of `max_drop`: most that the perplexity
             may rise, as a share of the parent's.
+        min_sqnr_db: Least ratio of the parent's outputs to what they change by, in decibels.
     """
 
     max_drop: float = 0.005
     min_agreement: float = 0.0
     max_batch_flips: int = 0
     max_perplexity_rise: float = 0.1
+    min_sqnr_db: float = 0.0
+
+
+WITHOUT_LABELS = Limits(min_agreement=0.99, min_sqnr_db=15.0)
+"""Where no labels say what a change costs. 15 dB is an error of a sixth of the outputs' size: a
+MiniLM that agrees with its parent on 99 % of the texts is at 20 to 25."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +49,8 @@ class Candidate:
     Attributes:
         variant: The variant's name when it is kept.
         method: How it was made.
+        precision: The variant's precision.
+        kept_nodes: Nodes that stayed in float.
         size_bytes: Size of the model file.
         latency_ms: Median for one sample, in runs interleaved with the parent's.
         parent_latency_ms: The parent's median in those runs.
@@ -46,14 +61,22 @@ class Candidate:
         agreement: Share of samples with the parent's label.
         batch_flips: Samples whose label differs between running alone and in a batch; of a
             language model, places whose likeliest token does.
+        flips: Samples that a setting flips and that it does not flip for the parent, by setting:
+            mates, padding, threads; see `other_settings`.
+        sqnr_db: Ratio of the parent's raw outputs to what they change by, in decibels.
         perplexity_rise: How far a language model's perplexity is above the parent's, as a share.
         largest_change: Largest change of a probability against the parent.
+        samples: How many of the samples the figures are of; fewer than all for a candidate that was
+            given up early.
+        seconds: Time that making and measuring it took.
         kept: Whether it became a variant.
         why: The reason, in words.
     """
 
     variant: str
     method: str
+    precision: str = ""
+    kept_nodes: tuple[str, ...] = ()
     size_bytes: int = 0
     latency_ms: float | None = None
     parent_latency_ms: float | None = None
@@ -63,8 +86,12 @@ class Candidate:
     drop: float | None = None
     agreement: float | None = None
     batch_flips: int | None = None
+    flips: Mapping[str, int] = field(default_factory=dict)
+    sqnr_db: float | None = None
     perplexity_rise: float | None = None
     largest_change: float | None = None
+    samples: int = 0
+    seconds: float = 0.0
     kept: bool = False
     why: str = ""
 
@@ -79,8 +106,14 @@ class QuantizeReport:
         chosen: Name of the variant that was added.
         candidates: Everything tried.
         limits: What they were held to.
+        objective: What the best one was chosen by.
+        metric: The main metric's name; empty without labels.
         n: Samples.
         data_sha256: Digest of the data file.
+        calibration: What ranges were measured on: origin, count, seed, digest.
+        environment: The machine: its processor, instruction set and versions.
+        seconds: The whole search.
+        stopped: Why the search ended before its end; empty where it did not.
         replaced: Whether a variant of that name stood there before.
         preferred: Whether it comes first, so that it is taken when no variant is named.
     """
@@ -90,24 +123,29 @@ class QuantizeReport:
     chosen: str
     candidates: tuple[Candidate, ...]
     limits: Limits
+    objective: Objective = "balanced"
+    metric: str = ""
     n: int
     data_sha256: str
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: str = ""
     replaced: bool = False
     preferred: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
-        return {
-            "package": str(self.package),
-            "chosen": self.chosen or None,
-            "parent": msgspec.to_builtins(self.parent),
-            "candidates": msgspec.to_builtins(self.candidates),
-            "limits": msgspec.to_builtins(self.limits),
-            "n": self.n,
-            "data_sha256": self.data_sha256,
-            "replaced": self.replaced,
-            "preferred": self.preferred,
-        }
+        document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return {**document, "chosen": self.chosen or None}
+
+    @property
+    def closest(self) -> Candidate | None:
+        """Of the candidates that were measured and not kept, the one that missed the least."""
+        measured = [c for c in self.candidates if c.agreement is not None and c.why]
+        if not measured:
+            return None
+        return max(measured, key=lambda c: (-c.why.count(";"), c.samples, c.agreement or 0.0))
 
 
 class QuantizeFailedError(CheckFailedError):
@@ -118,12 +156,30 @@ class QuantizeFailedError(CheckFailedError):
     """
 
     def __init__(self, report: QuantizeReport) -> None:
-        tried = "; ".join(f"{c.method}: {c.why}" for c in report.candidates)
+        closest = report.closest
+        ended = f" before {report.stopped}" if report.stopped else ""
+        nearest = "" if closest is None else f" The closest was {closest.method}: {closest.why}"
+        reasons = "; ".join(f"{c.method}: {c.why}" for c in report.candidates if c is not closest)
         super().__init__(
-            f"no quantized variant of {report.package} kept its promises; nothing was added",
+            f"no quantized variant of {report.package} kept its promises{ended}; nothing was added",
             expected=f"a drop of at most {report.limits.max_drop:g}, agreement of at least "
             f"{report.limits.min_agreement:g}, at most {report.limits.max_batch_flips} batch "
-            f"flips, smaller or faster. Tried {tried}",
+            f"flips, smaller or faster.{nearest or f' Tried {reasons}'}",
             fix="raise --max-drop or --max-batch-flips if the use allows it, or keep fp32",
+        )
+        self.report = report
+
+
+class QuantizeStoppedError(StoppedError):
+    """The search was interrupted, and the best candidate that had passed by then was added.
+
+    Attributes:
+        report: What was tried and kept.
+    """
+
+    def __init__(self, report: QuantizeReport) -> None:
+        super().__init__(
+            f"interrupted; {report.chosen} was added to {report.package}: the best of what had "
+            "kept its promises by then"
         )
         self.report = report

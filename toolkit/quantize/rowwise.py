@@ -1,6 +1,7 @@
 """int8 products whose activations are quantized row by row, so that batch mates cannot matter."""
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ _REDUCE_WITH_INPUTS = 18
 """From this opset on ReduceMax takes its axes as an input."""
 
 
-def quantize_rowwise(model: Path, target: Path) -> int:
+def quantize_rowwise(model: Path, target: Path, *, keep: Collection[str] = ()) -> int:
     """Write a copy of a model whose products with constant matrices run in int8, row by row.
 
     Each row of an activation `x` gets a scale of its own, `peak = max(|row|)`, and
@@ -44,6 +45,7 @@ def quantize_rowwise(model: Path, target: Path) -> int:
     Args:
         model: The float32 model.
         target: Where the quantized one is written.
+        keep: Names of products and look-ups that stay in float.
 
     Returns:
         How many products were quantized. With 0 the target is a copy of the model.
@@ -55,7 +57,7 @@ def quantize_rowwise(model: Path, target: Path) -> int:
     graph = loaded.graph
     optimize_for_cpu(loaded)
     rewriting = _Rewriting(Editor(graph, "rowwise"), graph.opset_imports.get("", 1))
-    count = rewriting.apply()
+    count = rewriting.apply(keep)
     if not count:
         target.write_bytes(model.read_bytes())
         return 0
@@ -66,7 +68,7 @@ def quantize_rowwise(model: Path, target: Path) -> int:
         proto = ir.to_proto(loaded)
         del proto.graph.value_info[:]
         products.write_bytes(proto.SerializeToString(deterministic=True))
-        quantize_weights(products, target)
+        quantize_weights(products, target, keep=keep)
     return count
 
 
@@ -88,11 +90,15 @@ class _Rewriting:
         field(default_factory=dict)
     )
 
-    def apply(self) -> int:
+    def apply(self, keep: Collection[str]) -> int:
         """Rewrite every product that can be; says how many."""
         if self.opset < _QUANTIZE_LINEAR:
             return 0
-        products = [node for node in self.editor.graph if _is_product(self.editor.graph, node)]
+        products = [
+            node
+            for node in self.editor.graph
+            if _is_product(self.editor.graph, node) and node.name not in keep
+        ]
         for node in products:
             self._rewrite(node)
         return len(products)

@@ -1,5 +1,6 @@
 """int8 weights that are computed with in float: smaller, and blind to batch mates."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,35 @@ if TYPE_CHECKING:
 SMALLEST = 1024
 """Elements below which an initializer is not worth a scale and a node."""
 
+_SMALL_TABLE = 0.01
+"""A table with a smaller share of the model's bytes stays in float: a position's row is added to
+all tokens there, and the table gains little."""
+
+_WIDE = 2.0
+"""Times the median that a column of a table is wide before columns get factors of their own."""
+
 _RECURRENT = {"LSTM", "GRU", "RNN"}
 
 
-def quantize_weights(model: Path, target: Path) -> int:
+def quantize_weights(
+    model: Path,
+    target: Path,
+    *,
+    keep: Collection[str] = (),
+    tables_only: bool = False,
+) -> int:
     """Write a copy of a model whose large weights are int8 with one float scale a channel.
 
     Weights of MatMul, Gemm, Conv, LSTM, GRU and RNN become `DequantizeLinear(int8, scale)`; a table
-    that Gather reads becomes int8 rows with a scale a row, dequantized after the look-up.
+    that Gather reads becomes int8 rows with a scale a row, dequantized after the look-up, and with
+    a factor a column where some columns are much wider than others.
     Activations stay float32, so the result of an item cannot depend on the others in its batch.
 
     Args:
         model: The float32 model.
         target: Where the quantized one is written.
+        keep: Names of nodes whose weights stay in float.
+        tables_only: Only what Gather reads.
 
     Returns:
         How many weights were quantized.
@@ -34,14 +51,26 @@ def quantize_weights(model: Path, target: Path) -> int:
     import onnx_ir as ir
 
     loaded = ir.load(model)
-    count = sum(_quantize(loaded.graph, value) for value in [*loaded.graph.initializers.values()])
+    values = [*loaded.graph.initializers.values()]
+    total = sum(value.const_value.nbytes for value in values if value.const_value is not None)
+    count = sum(
+        _quantize(loaded.graph, value, keep, tables_only, small=_SMALL_TABLE * total)
+        for value in values
+    )
     proto = ir.to_proto(loaded)
     onnx.checker.check_model(proto, full_check=True)
     target.write_bytes(proto.SerializeToString(deterministic=True))
     return count
 
 
-def _quantize(graph: "onnx_ir.Graph", value: "onnx_ir.Value") -> bool:
+def _quantize(
+    graph: "onnx_ir.Graph",
+    value: "onnx_ir.Value",
+    keep: Collection[str],
+    tables_only: bool,
+    *,
+    small: float,
+) -> bool:
     """Replace one initializer where every node that reads it can take it; says whether it did."""
     import onnx_ir as ir
 
@@ -53,10 +82,14 @@ def _quantize(graph: "onnx_ir.Graph", value: "onnx_ir.Value") -> bool:
         return False
     if any(node.graph is not graph for node, _ in uses):
         return False  # read inside If, Loop or Scan
+    if any(node.name in keep for node, _ in uses):
+        return False
     axes = {_channel_axis(node, position, len(tensor.shape)) for node, position in uses}
     if all(_is_table(node, position) for node, position in uses):
+        if tensor.nbytes < small:
+            return False
         quantize_table(graph, value, [node for node, _ in uses])
-    elif len(axes) == 1 and (axis := axes.pop()) is not None:
+    elif not tables_only and len(axes) == 1 and (axis := axes.pop()) is not None:
         _quantize_matrix(graph, value, axis)
     else:
         return False
@@ -83,22 +116,33 @@ def _quantize_matrix(graph: "onnx_ir.Graph", value: "onnx_ir.Value", axis: int) 
 def quantize_table(
     graph: "onnx_ir.Graph", value: "onnx_ir.Value", gathers: list["onnx_ir.Node"]
 ) -> None:
-    """Let look-ups read int8 rows with a scale a row, instead of a float table."""
+    """Let look-ups read int8 rows with a scale a row, instead of a float table.
+
+    Where columns differ much in width, each is divided by its own before, and a looked-up row
+    multiplied with them after.
+    """
     import onnx_ir as ir
 
     values = _numbers(value)
-    quantized, scale = symmetric_int8(values, tuple(range(1, values.ndim)))
+    widths = np.abs(values).max(axis=0)
+    is_uneven = values.ndim == 2 and bool(widths.max() > _WIDE * np.median(widths) > 0)
+    columns = np.maximum(widths, np.finfo(np.float32).tiny) if is_uneven else None
+    even = values if columns is None else values / columns
+    quantized, scale = symmetric_int8(even, tuple(range(1, values.ndim)))
     table = _constant(graph, value, "int8", quantized)
     scales = _constant(graph, value, "scale", scale.reshape(-1, *[1] * (values.ndim - 1)))
+    factor = None if columns is None else _constant(graph, value, "columns", columns)
     for gather in gathers:
         output = gather.outputs[0]
         rows = ir.node("Gather", [table, gather.inputs[1]], {"axis": 0})
         numbers = ir.node("Cast", [rows.outputs[0]], {"to": ir.DataType.FLOAT})
         factors = ir.node("Gather", [scales, gather.inputs[1]], {"axis": 0})
         product = ir.node("Mul", [numbers.outputs[0], factors.outputs[0]])
-        for part, node in zip(
-            ("rows", "numbers", "scales", "product"), (rows, numbers, factors, product), strict=True
-        ):
+        made_nodes = {"rows": rows, "numbers": numbers, "scales": factors, "product": product}
+        if factor is not None:
+            product = ir.node("Mul", [product.outputs[0], factor])
+            made_nodes["columns"] = product
+        for part, node in made_nodes.items():
             node.name = f"{gather.name or output.name}_{part}"
             node.outputs[0].name = f"{output.name}_{part}"
             graph.insert_before(gather, node)

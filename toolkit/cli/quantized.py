@@ -1,0 +1,79 @@
+"""How a search for quantized variants reads on a terminal."""
+
+from typing import TYPE_CHECKING
+
+from toolkit.cli import output
+
+if TYPE_CHECKING:
+    from toolkit.quantize import Candidate, QuantizeReport
+
+WIDTH = 100
+
+
+def show(report: "QuantizeReport", *, as_json: bool) -> None:
+    """The document, or the table of all candidates and below it why each was kept or not."""
+    if as_json:
+        output.show_json(report.as_json())
+        return
+    metric = report.metric.replace("_", " ") or "metric"
+    heads = ["method", "size", "p50 ms", metric, "drop", "agree", "flips", "change"]
+    rows = [_row(candidate) for candidate in (report.parent, *report.candidates)]
+    title = f"{report.n} samples, {report.seconds:.0f} s"
+    output.show_table(title, heads, rows, note=_note(report), width=WIDTH)
+
+
+def _row(candidate: "Candidate") -> list[str]:
+    flips = candidate.batch_flips
+    name = candidate.variant if candidate.precision == "fp32" else candidate.method
+    name += "*" if candidate.why and _is_partial(candidate) else ""
+    return [
+        f"{name}\nkept" if candidate.kept else name,
+        output.size(candidate.size_bytes) if candidate.size_bytes else "",
+        _latency(candidate),
+        "" if candidate.metric is None else _estimate(candidate),
+        output.number(candidate.drop, ".4f"),
+        output.number(candidate.agreement, ".4f"),
+        "" if flips is None else str(max([flips, *candidate.flips.values()])),
+        output.number(candidate.largest_change, ".4f"),
+    ]
+
+
+def _latency(candidate: "Candidate") -> str:
+    """The median, and below it the ratio, since candidates are timed under different load."""
+    ratio = output.number(candidate.latency_ratio, ".2f")
+    median = output.number(candidate.latency_ms, ".3f")
+    return f"{median}\n{ratio} times" if ratio else median
+
+
+def _is_partial(candidate: "Candidate") -> bool:
+    return candidate.sqnr_db is None and candidate.agreement is not None
+
+
+def _estimate(candidate: "Candidate") -> str:
+    assert candidate.metric is not None
+    low, high = candidate.metric.interval_95
+    return f"{candidate.metric.value:.4f}\n{low:.3f}-{high:.3f}"
+
+
+def _note(report: "QuantizeReport") -> str:
+    lines = []
+    for candidate in report.candidates:
+        lines.append(f"{candidate.method}: {candidate.why}")
+        if candidate.kept and candidate.kept_nodes:
+            lines.append(f"  in float: {', '.join(candidate.kept_nodes)}")
+    if any(_is_partial(candidate) for candidate in report.candidates):
+        lines.append("* measured on a part of the samples, which was enough to refuse it")
+    if report.calibration:
+        drawn = f"{report.calibration['origin']}, seed {report.calibration['seed']}"
+        lines.append(f"calibration: {drawn}")
+    if report.environment.get("instruction_set"):
+        lines.append(f"checked on: {report.environment['instruction_set']}")
+    if report.stopped:
+        lines.append(f"the search ended early: {report.stopped}")
+    if report.chosen:
+        done = "replaced {} in {}" if report.replaced else "added {} to {}"
+        place = (
+            "preferred" if report.preferred else f"behind {report.parent.variant}, which is faster"
+        )
+        lines.append(f"{done.format(report.chosen, report.package)}, {place}")
+    return "\n".join(lines)

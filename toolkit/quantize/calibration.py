@@ -1,0 +1,121 @@
+"""The samples that ranges are measured on: which, how many, and their feeds as a stream."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.tasks import Item, TaskSpec
+from toolkit.tasks.text import characters
+from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
+
+SAMPLES = 256
+"""Drawn where no number is given: ranges of a MiniLM hardly move from there on."""
+
+BATCH = 8
+BATCH_CHARACTERS = 1000
+"""Some 250 tokens: what a batch of texts may hold, so that the memory that one takes is bounded."""
+
+Encode = Callable[[Sequence[Item]], dict[str, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Samples that stand for what the model will get. Their labels are not looked at.
+
+    Attributes:
+        items: Texts, rows or images.
+        encode: Makes feeds of a batch of them.
+        inputs: The graph inputs, which the feeds must fit.
+        origin: Where they came from, in words.
+        sha256: Digest of that file.
+        seed: Seed that they were drawn with.
+    """
+
+    items: tuple[Item, ...]
+    encode: Encode
+    inputs: tuple[TensorSpec, ...]
+    origin: str
+    sha256: str
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def feeds(self, limit: int | None = None) -> Iterator[Feeds]:
+        """Feeds of one batch after the other, each made when it is asked for.
+
+        Texts of like length share a batch, as they do when they are run, so that little of what is
+        measured is padding.
+
+        Args:
+            limit: Most items, spread evenly over all; all when not given.
+
+        Raises:
+            InputError: An item does not fit the graph.
+        """
+        items = sorted(self.items, key=characters)
+        if limit is not None and limit < len(items):
+            items = [items[i * len(items) // limit] for i in range(limit)]
+        for batch in _batches(items):
+            feeds = self.encode(batch)
+            check_feeds(feeds, self.inputs, source="MODEL")
+            yield feeds
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:  # in ascending length, so that the newest one is the longest
+        if batch and (
+            len(batch) == BATCH or (len(batch) + 1) * characters(item) > BATCH_CHARACTERS
+        ):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def draw(
+    samples: Samples,
+    file: Path | None,
+    task: TaskSpec,
+    encode: Encode,
+    inputs: tuple[TensorSpec, ...],
+    *,
+    count: int,
+    seed: int,
+    reading: SampleOptions | None = None,
+) -> Calibration:
+    """The calibration set.
+
+    Args:
+        samples: What candidates are judged on; drawn from where no file is given.
+        file: Data of its own for calibration, with or without labels.
+        task: What the model is for.
+        encode: Makes feeds of items.
+        inputs: The graph inputs.
+        count: Most items.
+        seed: Of the draw.
+        reading: Which column holds the text.
+
+    Raises:
+        InputError: The file cannot be read or does not fit the model.
+    """
+    own = file is not None
+    if file is not None:
+        column = "" if reading is None else reading.text_column
+        samples = read_samples(file, task, SampleOptions(labels=False, text_column=column))
+    drawn = samples.head(count, seed=seed)
+    found = Calibration(
+        items=drawn.items,
+        encode=encode,
+        inputs=inputs,
+        origin=f"{len(drawn)} of {len(samples)} samples of "
+        f"{file.name if file is not None else 'the data that candidates are judged on'}",
+        sha256=samples.sha256,
+        seed=seed,
+    )
+    if own:
+        next(found.feeds(limit=BATCH))  # what does not fit is said at once
+    return found

@@ -1,0 +1,103 @@
+"""Which promises a candidate breaks, and which of those that keep them is the best."""
+
+from collections.abc import Sequence
+
+from toolkit.quantize.report import Candidate, Limits, Objective
+
+SLOWER = 1.1
+"""A smaller variant that takes this many times the parent's time stands behind it."""
+
+HARDLY_LARGER = 1.02
+CLEARLY_FASTER = 0.93
+"""A candidate that another one beats by so much in a first look at its latency is given up."""
+
+NEITHER = "neither smaller nor faster than its parent"
+
+
+def missed(candidate: Candidate, limits: Limits, *, parent_bytes: int) -> str:
+    """The promises that a measured candidate breaks, separated by "; ", or nothing.
+
+    Written so that a NaN, of a metric or of a limit, keeps nothing.
+    """
+    reasons = quality_missed(candidate, limits)
+    flips = most_flips(candidate)
+    if flips is not None and flips[1] > limits.max_batch_flips:
+        setting, count = flips
+        reasons.append(f"{setting} change {count} answers, more than {limits.max_batch_flips}")
+    if not (candidate.size_bytes < parent_bytes or is_faster(candidate)):
+        reasons.append(NEITHER)
+    return "; ".join(reasons)
+
+
+def quality_missed(candidate: Candidate, limits: Limits) -> list[str]:
+    """The promises on how close answers are to the parent's that a candidate breaks."""
+    reasons: list[str] = []
+    rise = candidate.perplexity_rise
+    if rise is not None:
+        if not rise <= limits.max_perplexity_rise:
+            reasons.append(
+                f"perplexity rises by {rise:.1%}, more than {limits.max_perplexity_rise:.1%}"
+            )
+    elif candidate.drop is not None and not candidate.drop <= limits.max_drop:
+        reasons.append(f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}")
+    if candidate.agreement is not None and not candidate.agreement >= limits.min_agreement:
+        reasons.append(f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}")
+    if (
+        limits.min_sqnr_db
+        and candidate.sqnr_db is not None
+        and not candidate.sqnr_db >= limits.min_sqnr_db
+    ):
+        reasons.append(f"SQNR {candidate.sqnr_db:.1f} dB is below {limits.min_sqnr_db:g} dB")
+    return reasons
+
+
+def most_flips(candidate: Candidate) -> tuple[str, int] | None:
+    """The setting that changes the most answers, and how many; None where none was measured."""
+    counted = dict(candidate.flips)
+    if candidate.batch_flips is not None:
+        counted = {"batch mates": candidate.batch_flips, **counted}
+    return max(counted.items(), key=lambda found: found[1]) if counted else None
+
+
+def score(candidate: Candidate, objective: Objective, *, parent_bytes: int) -> float:
+    """How good a candidate is that keeps its promises; lower is better."""
+    share = candidate.size_bytes / parent_bytes
+    ratio = candidate.latency_ratio or 1.0
+    return {"latency": ratio, "size": share, "balanced": share * ratio}[objective]
+
+
+def best(
+    passed: Sequence[Candidate], objective: Objective, *, parent_bytes: int
+) -> Candidate | None:
+    """The best of the candidates that keep their promises; None of none."""
+    if not passed:
+        return None
+    return min(passed, key=lambda c: score(c, objective, parent_bytes=parent_bytes))
+
+
+def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate | None:
+    """One that passed, is hardly larger and clearly faster; None where there is none."""
+    ratio = candidate.latency_ratio
+    if ratio is None:
+        return None
+    return next(
+        (
+            other
+            for other in passed
+            if other.latency_ratio is not None
+            and other.size_bytes <= HARDLY_LARGER * candidate.size_bytes
+            and other.latency_ratio <= CLEARLY_FASTER * ratio
+        ),
+        None,
+    )
+
+
+def is_preferred(candidate: Candidate) -> bool:
+    """Whether the variant comes before its parent: it is smaller or faster, and not much slower."""
+    low, _ = candidate.latency_ratio_95 or (1.0, 1.0)
+    return low <= SLOWER
+
+
+def is_faster(candidate: Candidate) -> bool:
+    """Whether it is faster than its parent with 95 % confidence."""
+    return candidate.latency_ratio_95 is not None and candidate.latency_ratio_95[1] < 1.0
