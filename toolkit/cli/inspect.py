@@ -1,8 +1,10 @@
 """`toolkit inspect`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from toolkit.cli import output
+import typer
+
+from toolkit.cli import output, predicted_shown
 from toolkit.cli.options import ComponentOption, JsonOption, SourceArgument, VariantOption
 
 if TYPE_CHECKING:
@@ -11,16 +13,29 @@ if TYPE_CHECKING:
     from toolkit.inspection import Inspection, PackageView
 
 
+FixShapesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fix-shapes",
+        help="Predict at these sizes of symbolic dimensions.",
+        metavar="NAME=SIZE,...",
+        show_default=False,
+    ),
+]
+
+
 def inspect(
     source: SourceArgument,
     component: ComponentOption = None,
     variant: VariantOption = None,
+    fix_shapes: FixShapesOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Say what is in a model, and how much of it each provider here takes."""
+    """Say what is in a model, what each provider here takes, and what others would take."""
     from toolkit import inspection
 
-    found = inspection.inspect_model(source, component=component, variant=variant)
+    sizes = None if fix_shapes is None else inspection.parse_sizes(fix_shapes)
+    found = inspection.inspect_model(source, component=component, variant=variant, fix_shapes=sizes)
     if json_output:
         output.show_json(found.as_json())
         return
@@ -58,6 +73,7 @@ def _show_graph(found: "Inspection") -> None:
     for provider, share in found.providers.items():
         placed = share.why if share.placed is None else f"{share.placed:.1%} of the nodes placed"
         output.show_text(f"{provider:>12}  {placed}")
+    predicted_shown.show(found.predictions)
 
 
 def _show_package(package: "PackageView", *, is_several: bool) -> None:
