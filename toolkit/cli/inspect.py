@@ -1,27 +1,21 @@
 """`toolkit inspect`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from toolkit.cli import output, predicted_shown
-from toolkit.cli.options import ComponentOption, JsonOption, SourceArgument, VariantOption
+from toolkit.cli.options import (
+    ComponentOption,
+    FixShapesOption,
+    JsonOption,
+    SourceArgument,
+    VariantOption,
+    session_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from toolkit.inspection import Inspection, PackageView
-
-
-FixShapesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--fix-shapes",
-        help="Predict at these sizes of symbolic dimensions.",
-        metavar="NAME=SIZE,...",
-        show_default=False,
-    ),
-]
 
 
 def inspect(
@@ -34,7 +28,7 @@ def inspect(
     """Say what is in a model, what each provider here takes, and what others would take."""
     from toolkit import inspection
 
-    sizes = None if fix_shapes is None else inspection.parse_sizes(fix_shapes)
+    sizes = session_options(fix_shapes=fix_shapes).fix_shapes if fix_shapes else {}
     found = inspection.inspect_model(source, component=component, variant=variant, fix_shapes=sizes)
     if json_output:
         output.show_json(found.as_json())

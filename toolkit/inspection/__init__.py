@@ -1,6 +1,6 @@
 """What is in a package or an `.onnx` file, and what each provider takes or would take of it."""
 
-from toolkit.inspection.coverage import Prediction, parse_sizes
+from toolkit.inspection.coverage import Prediction
 from toolkit.inspection.inspect import Inspection, PackageView, ProviderShare, inspect_model
 
 __all__ = [
@@ -9,5 +9,4 @@ __all__ = [
     "Prediction",
     "ProviderShare",
     "inspect_model",
-    "parse_sizes",
 ]

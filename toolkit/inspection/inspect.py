@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from toolkit.errors import StoppedError, ToolkitError
-from toolkit.inspection.coverage import Prediction, check_names, predict
+from toolkit.inspection.coverage import Prediction, predict
 from toolkit.inspection.graph import GraphFacts, read_graph
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.package.tuned import TUNED, machine_class
+from toolkit.runtime.dimensions import check_names, check_sizes
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -177,7 +178,7 @@ def inspect_model(
         component: Read this component only; all when not given.
         variant: The package's variant, see `ModelPackage.variant_of_each`; the preferred one when
             not given.
-        fix_shapes: Sizes of symbolic dimensions, by name, at which to predict.
+        fix_shapes: Sizes of symbolic dimensions, by name, at which to place and to predict.
 
     Raises:
         InputError: The source is missing or damaged, or has no such component, variant or
@@ -213,7 +214,8 @@ def _checked(
     parts: Sequence[Inspection], fix_shapes: Mapping[str, int] | None
 ) -> Mapping[str, int]:
     sizes = fix_shapes or {}
-    check_names(sizes, [name for part in parts for name in part.dimensions])
+    check_sizes(sizes)
+    check_names(sizes, [spec for part in parts for spec in part.graph.inputs], parts[0].name)
     return sizes
 
 
@@ -230,22 +232,26 @@ def _component(package: ModelPackage, chosen: Variant, model: Path) -> Inspectio
 def _with_providers(
     part: Inspection, model: Path, config: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Inspection:
-    shares = provider_shares(model, config)
-    return replace(part, providers=shares, predictions=predict(model, sizes))
+    own = {name: size for name, size in sizes.items() if name in part.dimensions}
+    shares = provider_shares(model, config, own)
+    return replace(part, providers=shares, predictions=predict(model, own))
 
 
-def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, ProviderShare]:
+def provider_shares(
+    model: Path, config: Mapping[str, str], fix_shapes: Mapping[str, int]
+) -> dict[str, ProviderShare]:
     """Share of the graph placed on each provider that is built in here, each in a fresh process.
 
     Args:
         model: The `.onnx` file.
         config: The variant's session configuration.
+        fix_shapes: Sizes of symbolic dimensions, by name.
 
     Returns:
         Empty when onnxruntime is not installed.
     """
     try:
-        cpu = _probe(model, config, Provider.CPU)
+        cpu = _probe(model, config, fix_shapes, Provider.CPU)
     except StoppedError:
         raise
     except ToolkitError as error:
@@ -255,7 +261,7 @@ def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, Provide
         if provider.ort_name not in cpu["built_in"]:
             continue
         try:
-            found = cpu if provider is Provider.CPU else _probe(model, config, provider)
+            found = cpu if provider is Provider.CPU else _probe(model, config, fix_shapes, provider)
         except StoppedError:
             raise
         except ToolkitError as error:
@@ -272,8 +278,15 @@ def _share(provider: Provider, found: Mapping[str, Any]) -> ProviderShare:
     return ProviderShare(placed=placed, nodes=nodes, why=found["why"])
 
 
-def _probe(model: Path, config: Mapping[str, str], provider: Provider) -> dict[str, Any]:
-    request = {"provider": str(provider), "model": str(model), "config": dict(config)}
+def _probe(
+    model: Path, config: Mapping[str, str], fix_shapes: Mapping[str, int], provider: Provider
+) -> dict[str, Any]:
+    request = {
+        "provider": str(provider),
+        "model": str(model),
+        "config": dict(config),
+        "fix_shapes": dict(fix_shapes),
+    }
     return call_fresh(PROBE, request, doing=f"opening {model.name} on {provider}")
 
 

@@ -12,9 +12,10 @@ from toolkit.inspection.coverage import coreml, nnapi, openvino, qnn, webgpu, xn
 from toolkit.inspection.coverage.graph import Graph, Node, Tensor
 from toolkit.inspection.coverage.partitions import clusters, waves
 from toolkit.inspection.coverage.prepared import prepared
-from toolkit.inspection.coverage.rules import Coverage, Refusal, refusal
+from toolkit.inspection.coverage.rules import SIZES, Coverage, Refusal, refusal
 from toolkit.profiling.counts import NodeShapes, count
 from toolkit.profiling.counts import Tensor as Counted
+from toolkit.runtime.dimensions import UNNAMED, proposal
 
 COVERAGES = (
     nnapi.COVERAGE,
@@ -183,10 +184,8 @@ def _kind(found: Refusal) -> str:
 
 
 def _with_names(change: str, graph: Graph) -> str:
-    names = [name for name in graph.open_dimensions if name != "?"]
-    if not names or "NAME=SIZE,..." not in change:
-        return change
-    return change.replace("NAME=SIZE,...", ",".join(f"{name}=SIZE" for name in names))
+    names = [name for name in graph.open_dimensions if name != UNNAMED]
+    return change.replace(SIZES, proposal(names)) if names else change
 
 
 def _work_share(nodes: Sequence[Node], taken: set[int]) -> float | None:

@@ -7,10 +7,13 @@ it asks a provider what it takes, and counts nodes after that.
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError, SetupError
-from toolkit.inspection.coverage.fixing import fix
 from toolkit.inspection.coverage.graph import Graph, read
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
@@ -20,35 +23,29 @@ def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
 
     Args:
         model: An `.onnx` file that onnx can read.
-        sizes: Sizes by dimension name.
+        sizes: Sizes by name of symbolic dimensions that it has.
     """
     import onnx
 
-    proto = onnx.load(model, load_external_data=False)
-    is_external = any(tensor.external_data for tensor in proto.graph.initializer)
     with tempfile.TemporaryDirectory() as folder:
-        source = model
-        if sizes:
-            try:
-                proto = onnx.load(model)
-            except (OSError, onnx.checker.ValidationError):  # weights are missing: said elsewhere
-                is_external = False
-            fix(proto, sizes)
-            source = Path(folder) / "fixed.onnx"
-            beside = "fixed.onnx.data"
-            onnx.save(proto, source, save_as_external_data=is_external, location=beside)
         optimized = Path(folder) / "optimized.onnx"
-        if _optimize(source, optimized):
+        try:
+            from toolkit.runtime import SessionOptions, open_session
+
+            options = SessionOptions(threads=1, graph_level="basic", fix_shapes=sizes)
+            open_session(model, options, graph=optimized)
             proto = onnx.load(optimized, load_external_data=False)
+        except (InputError, SetupError):
+            proto = onnx.load(model, load_external_data=False)
+            _fix(proto, sizes)
     return read(proto)
 
 
-def _optimize(model: Path, optimized: Path) -> bool:
-    try:
-        from toolkit.runtime import SessionOptions, open_session
-
-        options = SessionOptions(threads=1, graph_level="basic")
-        open_session(model, options, graph=optimized)
-    except (InputError, SetupError):
-        return False
-    return optimized.is_file()
+def _fix(model: "ModelProto", sizes: Mapping[str, int]) -> None:
+    """Write the sizes into a model, and drop the shapes that were inferred without them."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
+    if sizes:
+        del model.graph.value_info[:]

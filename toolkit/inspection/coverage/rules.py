@@ -13,7 +13,8 @@ from toolkit.inspection.coverage.graph import Node, Tensor
 Check = Callable[[Node], str]
 Grouping = Literal["waves", "clusters"]
 
-FIX_SHAPES = "fix the sizes: --fix-shapes NAME=SIZE,..."
+SIZES = "NAME=SIZE,..."
+FIX_SHAPES = f"fix the sizes: --fix-shapes {SIZES}"
 FLOAT32 = "export in float32"
 CONSTANT = "make it an initializer, not something that the graph computes or a caller feeds"
 
