@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def side_by_side() -> onnx.ModelProto:
     floats, doubles = TensorProto.FLOAT, TensorProto.DOUBLE
     int64, bools = TensorProto.INT64, TensorProto.BOOL
     fed = {"f": floats, "d": doubles, "i": int64, "b": bools}
-    operators: tuple[tuple[str, tuple[str, ...], int, dict[str, int]], ...] = (
+    operators: tuple[tuple[str, tuple[str, ...], int, dict[str, Any]], ...] = (
         ("MatMul", ("f", "w"), floats, {}),
         ("Sigmoid", ("f",), floats, {}),
         ("Add", ("i", "i"), int64, {}),
