@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("onnx", reason="onnx, of the extra export, is missing")
 
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 
 from tests.inspection import graphs
 from toolkit.inspection.coverage import coreml, nnapi
