@@ -30,6 +30,7 @@ class EvaluateReport:
         variant: The variant.
         provider: Where it ran.
         placement: Graph nodes by provider.
+        elsewhere: Nodes by operator type that another provider runs.
         metrics: Estimate by metric name; the first one is the task's own.
         n: Samples.
         groups: Metrics and count by group, when grouping was asked for.
@@ -39,6 +40,7 @@ class EvaluateReport:
     variant: str
     provider: str
     placement: Mapping[str, int]
+    elsewhere: Mapping[str, int]
     metrics: Mapping[str, Estimate]
     n: int
     groups: Mapping[str, "GroupReport"]
@@ -102,6 +104,7 @@ def evaluate(
         variant=model.variant,
         provider=model.provider.value,
         placement=model.placement,
+        elsewhere=model.elsewhere,
         metrics=score(answers, samples, model.task.specification),
         n=len(samples),
         groups=groups,
