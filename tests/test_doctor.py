@@ -36,7 +36,7 @@ def examined(**known: Any) -> DoctorReport:
         "environment": {"ORT_DISABLE_TELEMETRY": "1"},
         "machine": machine(cores=2, cpu_quota=None),
         "has_module": lambda name: True,
-        "has_nvidia_driver": False,
+        "driver": "",
     }
     return diagnose(**{**healthy, **known})
 
@@ -167,7 +167,7 @@ def test_a_missing_extra_is_a_note_that_names_it() -> None:
 
 
 def test_a_gpu_beside_a_build_without_cuda_is_a_warning() -> None:
-    (problem,) = examined(has_nvidia_driver=True).problems
+    (problem,) = examined(driver="580.95.05").problems
     assert "CUDA" in problem.problem
 
 

@@ -34,7 +34,8 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `built_in` (ONNX Runtime's names), `started`, `why` when it did not, `placement` (nodes by
-        ONNX Runtime's provider name) and `operators` (by that name and operator type).
+        ONNX Runtime's provider name), `operators` (by that name and operator type), and `cuda`, the
+        release of CUDA that the wheel was built with; empty for none.
 
     Raises:
         SetupError: onnxruntime is missing.
@@ -66,7 +67,15 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         "why": why,
         "placement": placed.nodes,
         "operators": placed.operators,
+        "cuda": _cuda_release(),
     }
+
+
+def _cuda_release() -> str:
+    """The release of CUDA that the installed wheel was built with; empty for none."""
+    import onnxruntime as ort
+
+    return str(getattr(ort, "cuda_version", "") or "")
 
 
 def _log_warnings() -> None:
