@@ -32,7 +32,7 @@ def driver_version(file: Path = VERSION_FILE) -> str:
         text = file.read_text(errors="replace")
     except OSError:
         return ""
-    found = re.search(r"Kernel Module\D*?\s(\d+(?:\.\d+)+)", text)
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", text)
     return found.group(1) if found else UNKNOWN
 
 
