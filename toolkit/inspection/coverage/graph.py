@@ -60,6 +60,7 @@ class Node:
         children: Indices of the nodes that read from it.
         producer: Operator that writes its input 0; empty for graph inputs and constants.
         consumers: Operators that read from it.
+        dequantized: Of each input, the type that a DequantizeLinear made it from; empty for others.
         nested: Nodes in its subgraphs, at any depth.
     """
 
@@ -73,11 +74,18 @@ class Node:
     children: tuple[int, ...]
     producer: str = ""
     consumers: tuple[str, ...] = ()
+    dequantized: tuple[str, ...] = ()
     nested: int = 0
 
     def input(self, position: int) -> Tensor | None:
         """An input; None where it is left out."""
         return self.inputs[position] if position < len(self.inputs) else None
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether it stands between DequantizeLinear and QuantizeLinear."""
+        every = bool(self.dequantized) and all(self.dequantized)
+        return every and set(self.consumers) == {"QuantizeLinear"}
 
     def present(self) -> tuple[Tensor, ...]:
         """The inputs that are there."""
@@ -136,6 +144,7 @@ def read(model: "ModelProto") -> Graph:
             children=tuple(children[i]),
             producer=_producer(node, graph, producers),
             consumers=tuple(_operator(graph.node[child]) for child in children[i]),
+            dequantized=tuple(_dequantized(name, graph, producers, tensors) for name in node.input),
             nested=sum(_count(inner) for inner in _subgraphs(node)),
         )
         for i, node in enumerate(graph.node)
@@ -241,6 +250,16 @@ def _count(graph: "GraphProto") -> int:
 def _producer(node: "NodeProto", graph: "GraphProto", producers: Mapping[str, int]) -> str:
     index = producers.get(node.input[0]) if node.input else None
     return "" if index is None else _operator(graph.node[index])
+
+
+def _dequantized(
+    name: str, graph: "GraphProto", producers: Mapping[str, int], tensors: Mapping[str, Tensor]
+) -> str:
+    index = producers.get(name)
+    if index is None or graph.node[index].op_type != "DequantizeLinear":
+        return ""
+    source = tensors.get(graph.node[index].input[0])
+    return "unknown" if source is None or not source.dtype else source.dtype
 
 
 def _parents(node: "NodeProto", producers: Mapping[str, int]) -> tuple[int, ...]:

@@ -251,6 +251,7 @@ COVERAGE = Coverage(
     operators=_OPERATORS,
     general=(_rule(static_inputs, "base", FIX_SHAPES),),
     source="onnxruntime/tools/mobile_helpers/nnapi_supported_ops.md",
+    takes_units=True,
     changes={
         "LayerNormalization": "export with --opset 16, where it is single operators",
     },

@@ -4,7 +4,7 @@ Predicted is never placed: a session alone shows where nodes run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,8 @@ def predict_graph(graph: Graph, coverage: Coverage) -> Prediction:
     refusals = {
         node.index: found for node in graph.nodes if (found := refusal(coverage, node)) is not None
     }
+    if coverage.takes_units:
+        refusals |= _units_left(graph.nodes, refusals)
     groups = _groups(graph, coverage, refusals)
     taken = {index for group in groups for index in group}
     for node in graph.nodes:
@@ -127,6 +129,21 @@ def predict_graph(graph: Graph, coverage: Coverage) -> Prediction:
         breaks=breaks,
         changes=tuple(_with_names(change, graph) for change in changes),
     )
+
+
+def _units_left(nodes: Sequence[Node], refusals: Mapping[int, Refusal]) -> dict[int, Refusal]:
+    """What dequantizes for refused operators alone, and what quantizes their results."""
+    found: dict[int, Refusal] = {}
+    for node in nodes:
+        why = refusals.get(node.index)
+        if why is None or not node.is_quantized:
+            continue
+        around = [i for i in node.parents if set(nodes[i].children) <= refusals.keys()]
+        for index in (*around, *node.children):
+            if index not in refusals:
+                reason = f"belongs to a quantized {node.op}, which is left"
+                found[index] = replace(why, reason=reason)
+    return found
 
 
 def _groups(graph: Graph, coverage: Coverage, refusals: Mapping[int, Refusal]) -> list[list[int]]:

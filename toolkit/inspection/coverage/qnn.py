@@ -1,8 +1,8 @@
 """What QNN takes on the HTP back end.
 
-The operators are those that the provider has a builder for; types and ranks are those that the
-back end's own check passes, measured with 4,500 graphs of one operator (every operator, type and
-rank, and onnx's own test cases) on the simulator of onnxruntime-qnn 2.7.0, soc_model 57.
+The operators are those that the provider has a builder for. Types and ranks are those that the back
+end's own check passes, measured on the simulator of onnxruntime-qnn 2.7.0 with soc_model 57 and the
+graphs of benchmarks/single_operators.py (benchmarks/prediction.md says how many are judged right).
 """
 
 from toolkit.inspection.coverage.graph import Node
@@ -38,6 +38,8 @@ _MOVED = (*_NUMBER, "bool")
 _QUANTIZED = ("uint8", "int8", "uint16", "int16")
 """Between the two halves of QuantizeLinear and DequantizeLinear every operator sees floats; the
 types of the quantized tensors themselves are seen by operators that only move data."""
+_PER_CHANNEL = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+_UNSIGNED = "quantize weights to uint8, or leave LayerNormalization in float"
 
 _TAKEN: tuple[tuple[str, tuple[str, ...], int, int], ...] = (
     # operators, types of input 0, fewest and most dimensions of input 0
@@ -150,15 +152,25 @@ def _short_matmul(node: Node) -> str:
 
 
 def _per_channel(node: Node) -> str:
-    """A weight whose scales differ by channel is taken as part of Conv, MatMul and Gemm alone."""
+    """A scale a channel is taken where a product or a convolution reads the weight."""
     weight, scale = node.input(0), node.input(1)
     if weight is None or scale is None or not weight.is_constant or scale.shape in {None, (), (1,)}:
         return ""
-    return (
-        ""
-        if weight.rank in {2, 4}
-        else f"its scale has {scale.rank} dimension, its weight {weight.rank}"
-    )
+    odd = [op for op in node.consumers if op not in _PER_CHANNEL]
+    return f"has a scale a channel, and {odd[0]} reads it" if odd else ""
+
+
+def _at_input(node: Node) -> str:
+    return "" if node.parents else "quantizes what a caller feeds, which the CPU does"
+
+
+def _at_output(node: Node) -> str:
+    return "" if node.consumers else "writes a graph output in float, which the CPU does"
+
+
+def _signed_scale(node: Node) -> str:
+    signed = len(node.dequantized) > 1 and node.dequantized[1] in {"int8", "int16"}
+    return "its scale is quantized to a signed type" if signed else ""
 
 
 def _plain_recurrent(node: Node) -> str:
@@ -189,6 +201,7 @@ _OWN: dict[str, tuple[Rule, ...]] = {
     "DequantizeLinear": (
         _rule(constant(1, 2), CONSTANT),
         _rule(_per_channel, "quantize this weight with one scale (per tensor)"),
+        _rule(_at_output),
     ),
     "Erf": (_rule(_part_of_gelu, "export with --opset 20, where Gelu is one node"),),
     "Expand": (
@@ -206,7 +219,7 @@ _OWN: dict[str, tuple[Rule, ...]] = {
     ),
     "GRU": (_rule(_plain_recurrent),),
     "GridSample": (_rule(attribute("mode", "linear", "bilinear", "nearest", default="linear")),),
-    "LayerNormalization": (_rule(one_output),),
+    "LayerNormalization": (_rule(one_output), _rule(_signed_scale, _UNSIGNED)),
     "LpNormalization": (_rule(attribute("p", 2, default=2)),),
     "LSTM": (_rule(_plain_recurrent, source=_builder("lstm")),),
     **dict.fromkeys(("Max", "Mean", "Min", "Sum"), (_rule(_two_inputs),)),
@@ -220,7 +233,10 @@ _OWN: dict[str, tuple[Rule, ...]] = {
         _rule(constant(1, 2), CONSTANT, _builder("pad")),
         _rule(attribute("mode", "constant", "reflect", "edge", default="constant")),
     ),
-    "QuantizeLinear": (_rule(constant(1, 2), CONSTANT),),
+    "QuantizeLinear": (
+        _rule(constant(1, 2), CONSTANT),
+        _rule(_at_input),
+    ),
     "Resize": (
         _rule(constant(2, 3), CONSTANT, _builder("resize")),
         _rule(_resize, _LOWER_RANK),
@@ -267,6 +283,7 @@ COVERAGE = Coverage(
     ),
     source=f"{_REPOSITORY}/op_builder_factory.cc",
     alone=("QuantizeLinear", "DequantizeLinear"),
+    takes_units=True,
     changes={
         "com.microsoft:MatMulIntegerToFloat": "quantize to QDQ, or take the float variant",
         "MatMulInteger": "quantize to QDQ, or take the float variant",

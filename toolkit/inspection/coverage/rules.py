@@ -49,6 +49,8 @@ class Coverage:
         grouping: How supported nodes become partitions, see `partitions`.
         smallest: Nodes that a partition needs, where the graph is not taken as a whole.
         alone: Operators that are not taken as a graph of their own.
+        takes_units: Whether an operator between DequantizeLinear and QuantizeLinear is taken or
+            left with both (core/framework/node_unit.h).
         changes: What to use instead of operators that it does not take.
     """
 
@@ -60,6 +62,7 @@ class Coverage:
     grouping: Grouping = "waves"
     smallest: int = 1
     alone: Collection[str] = ()
+    takes_units: bool = False
     changes: Mapping[str, str]
 
     @property
