@@ -101,6 +101,12 @@ def test_a_graph_that_was_compiled_for_another_chip_is_refused(compiled: Path) -
     assert "--soc 69" in caught.value.fix
 
 
+def test_a_compiled_graph_has_no_dimension_to_fix(compiled: Path) -> None:
+    with pytest.raises(InputError, match="no dimension 'batch'") as caught:
+        opened(compiled, fix_shapes={"batch": 4})
+    assert caught.value.fix == "leave --fix-shapes out"
+
+
 def test_a_compiled_graph_is_refused_on_the_cpu(compiled: Path) -> None:
     with pytest.raises(InputError, match=HERE) as caught:
         open_session(compiled, SessionOptions())

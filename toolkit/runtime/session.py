@@ -176,7 +176,7 @@ def open_session(
         raise InputError(f"the model {model} does not exist", expected="an .onnx file")
     config = config or {}
     if options.fix_shapes:
-        check_names(options.fix_shapes, _unfixed(model), str(model))
+        check_names(options.fix_shapes, _unfixed(model, asked, given), str(model))
     opening = _Opening(model, options, config, recording, graph)
     provider = asked
     try:
@@ -264,10 +264,15 @@ def built_in_providers() -> list[str]:
     return names + [name for name in plugins if name not in names]
 
 
-def _unfixed(model: Path) -> tuple[TensorSpec, ...]:
+def _unfixed(model: Path, provider: Provider, given: Mapping[str, str]) -> tuple[TensorSpec, ...]:
     """The graph's inputs as the file says them, before a dimension is fixed."""
-    options = SessionOptions(graph_level="none", threads=1)
-    raw, _ = _Opening(model, options, {}, None, None).on(Provider.CPU, {})
+    opening = _Opening(model, SessionOptions(graph_level="none", threads=1), {}, None, None)
+    try:
+        raw, _ = opening.on(Provider.CPU, {})
+    except InputError:  # a graph with nodes that the CPU does not know
+        if provider is Provider.CPU:
+            raise
+        raw, _ = opening.on(provider, given)
     return tuple(_spec(node) for node in raw.get_inputs())
 
 
@@ -300,18 +305,23 @@ def _check_placed(
             expected += f"; as soc_model {OPTIONS[provider]['soc_model'].expected}"
         fix = "toolkit inspect MODEL   (says what each provider takes)"
     fix = f"{fix}, or --allow-fallback to take the CPU"
-    _fall_back(options, SetupError(problem, expected=expected, fix=fix))
-    if not placed:  # a graph that folds to constants has no nodes left either
+    error = SetupError(problem, expected=expected, fix=fix)
+    if placed:
+        _fall_back(options, error, "running the others on the CPU")
+    else:  # a graph that folds to constants has no nodes left either
+        _fall_back(options, error)
         session.provider = Provider.CPU
 
 
-def _fall_back(options: SessionOptions, error: ToolkitError) -> None:
+def _fall_back(
+    options: SessionOptions, error: ToolkitError, instead: str = "running on the CPU"
+) -> None:
     if not options.allow_fallback:
         if isinstance(error, SetupError):
             raise error
         problem = f"{options.provider.ort_name} does not start: {error.problem}"
         raise SetupError(problem, expected=error.expected, fix=error.fix) from error
-    warnings.warn(f"{error.problem}: running on the CPU", ToolkitWarning, stacklevel=4)
+    warnings.warn(f"{error.problem}: {instead}", ToolkitWarning, stacklevel=4)
 
 
 def _spec(node: Any) -> TensorSpec:
