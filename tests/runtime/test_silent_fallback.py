@@ -18,6 +18,7 @@ from tests.runtime.graphs import feeds, write_graph
 from tests.tiny_package import GRAPH
 from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
+from toolkit.nvidia import driver_version
 from toolkit.runtime import Provider, SessionOptions, open_session
 from toolkit.runtime.explained import reason_in
 
@@ -123,6 +124,17 @@ def test_4_the_gpu_wheel_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (type(error), error.exit_code) == (SetupError, 4)
     assert "libcudnn.so.9" in error.problem
     assert "on CPUExecutionProvider" in error.problem
+    assert "onnx-edge-toolkit[gpu]" in error.fix
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in ort.get_available_providers() or bool(driver_version()),
+    reason="this is no GPU build of onnxruntime on a machine without a GPU",
+)
+def test_4_the_gpu_wheel_without_cuda_for_real() -> None:
+    error = refused(GRAPH, provider=Provider.CUDA)
+    assert (type(error), error.exit_code) == (SetupError, 4)
+    assert ".so" in error.problem
 
 
 @QNN

@@ -301,9 +301,12 @@ def _check_placed(
             f"{found or 'none at all'}{f': {reason}' if reason else ''}"
         )
         expected = "a graph with operators that it takes, and a machine that it runs on"
-        if provider is Provider.QNN:
-            expected += f"; as soc_model {OPTIONS[provider]['soc_model'].expected}"
         fix = "toolkit inspect MODEL   (says what each provider takes)"
+        if provider in cuda.NVIDIA and reason:
+            expected = "a GPU with its driver, and the libraries of CUDA and cuDNN"
+            fix = f"pip install 'onnx-edge-toolkit[{provider.extra}]'   (brings the libraries)"
+        elif provider is Provider.QNN:
+            expected += f"; as soc_model {OPTIONS[provider]['soc_model'].expected}"
     fix = f"{fix}, or --allow-fallback to take the CPU"
     error = SetupError(problem, expected=expected, fix=fix)
     if placed:
