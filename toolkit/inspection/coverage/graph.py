@@ -1,8 +1,8 @@
 """A graph as the rules see it: each node with its types, shapes, constants and neighbors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,9 +126,11 @@ def read(model: "ModelProto") -> Graph:
     graph = model.graph
     tensors = _tensors(graph, model.ir_version)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
-    producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
-    parents = [_parents(node, producers) for node in graph.node]
-    children: list[list[int]] = [[] for _ in graph.node]
+    # A Constant is an initializer in another place: ONNX Runtime folds it before it asks.
+    listed = [node for node in graph.node if _operator(node) != "Constant"]
+    producers = {name: i for i, node in enumerate(listed) for name in node.output if name}
+    parents = [_parents(node, producers) for node in listed]
+    children: list[list[int]] = [[] for _ in listed]
     for i, found in enumerate(parents):
         for parent in found:
             children[parent].append(i)
@@ -142,12 +144,14 @@ def read(model: "ModelProto") -> Graph:
             attributes=_attributes(node),
             parents=parents[i],
             children=tuple(children[i]),
-            producer=_producer(node, graph, producers),
-            consumers=tuple(_operator(graph.node[child]) for child in children[i]),
-            dequantized=tuple(_dequantized(name, graph, producers, tensors) for name in node.input),
+            producer=_producer(node, listed, producers),
+            consumers=tuple(_operator(listed[child]) for child in children[i]),
+            dequantized=tuple(
+                _dequantized(name, listed, producers, tensors) for name in node.input
+            ),
             nested=sum(_count(inner) for inner in _subgraphs(node)),
         )
-        for i, node in enumerate(graph.node)
+        for i, node in enumerate(listed)
     )
     weights = {tensor.name for tensor in graph.initializer}
     fed = [value for value in graph.input if value.name not in weights]
@@ -182,6 +186,8 @@ def _tensors(graph: "GraphProto", ir_version: int) -> dict[str, Tensor]:
         found[tensor.name] = _constant(tensor, tensor.name, is_fixed=tensor.name not in fed)
     for node in graph.node:
         if node.op_type == "Constant":
+            known = found.get(node.output[0], Tensor(name=node.output[0]))
+            found[known.name] = replace(known, is_constant=True)
             for attribute in node.attribute:
                 if attribute.HasField("t"):
                     found[node.output[0]] = _constant(attribute.t, node.output[0], is_fixed=True)
@@ -247,18 +253,23 @@ def _count(graph: "GraphProto") -> int:
     return sum(1 + sum(_count(inner) for inner in _subgraphs(node)) for node in graph.node)
 
 
-def _producer(node: "NodeProto", graph: "GraphProto", producers: Mapping[str, int]) -> str:
+def _producer(
+    node: "NodeProto", listed: "Sequence[NodeProto]", producers: Mapping[str, int]
+) -> str:
     index = producers.get(node.input[0]) if node.input else None
-    return "" if index is None else _operator(graph.node[index])
+    return "" if index is None else _operator(listed[index])
 
 
 def _dequantized(
-    name: str, graph: "GraphProto", producers: Mapping[str, int], tensors: Mapping[str, Tensor]
+    name: str,
+    listed: "Sequence[NodeProto]",
+    producers: Mapping[str, int],
+    tensors: Mapping[str, Tensor],
 ) -> str:
     index = producers.get(name)
-    if index is None or graph.node[index].op_type != "DequantizeLinear":
+    if index is None or listed[index].op_type != "DequantizeLinear":
         return ""
-    source = tensors.get(graph.node[index].input[0])
+    source = tensors.get(listed[index].input[0])
     return "unknown" if source is None or not source.dtype else source.dtype
 
 

@@ -238,7 +238,16 @@ _OWN: dict[str, tuple[Rule, ...]] = {
         _rule(_at_input),
     ),
     "Resize": (
-        _rule(constant(2, 3), CONSTANT, _builder("resize")),
+        _rule(attribute("antialias", 0, default=0), source=_builder("resize")),
+        _rule(attribute("exclude_outside", 0, default=0), source=_builder("resize")),
+        _rule(
+            attribute(
+                "coordinate_transformation_mode",
+                *("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"),
+                default="half_pixel",
+            ),
+            source=_builder("resize"),
+        ),
         _rule(_resize, _LOWER_RANK),
     ),
     "Slice": (_rule(constant(1, 2, 3, 4), CONSTANT, _builder("slice")),),
