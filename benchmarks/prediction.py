@@ -30,6 +30,7 @@ GOAL = 0.02
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 OPERATORS = "every operator at every type and rank, and the cases of onnx.backend.test"
 LIMIT_S = 300
+SHOWN = 160
 HEAD = (
     "| graph | nodes | QNN predicted | measured | apart | OpenVINO predicted | measured | apart |"
 )
@@ -116,7 +117,8 @@ def _beside(
     total = sum(placement.values())
     if not total:
         why = answer["result"].get("why") or (answer["error"] or {}).get("problem", "")
-        return Beside(predicted=predicted, measured=None, why=why.splitlines()[0])
+        shown = why.splitlines()[0].replace(str(model.parent), "")[:SHOWN]
+        return Beside(predicted=predicted, measured=None, why=shown)
     return Beside(predicted=predicted, measured=placement.get(provider.ort_name, 0) / total)
 
 

@@ -39,7 +39,7 @@ _QUANTIZED = ("uint8", "int8", "uint16", "int16")
 """Between the two halves of QuantizeLinear and DequantizeLinear every operator sees floats; the
 types of the quantized tensors themselves are seen by operators that only move data."""
 _PER_CHANNEL = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-_UNSIGNED = "quantize weights to uint8, or leave LayerNormalization in float"
+_UNSIGNED = "quantize weights to uint8 too, or leave LayerNormalization in float"
 
 _TAKEN: tuple[tuple[str, tuple[str, ...], int, int], ...] = (
     # operators, types of input 0, fewest and most dimensions of input 0
@@ -169,8 +169,9 @@ def _at_output(node: Node) -> str:
 
 
 def _signed_scale(node: Node) -> str:
-    signed = len(node.dequantized) > 1 and node.dequantized[1] in {"int8", "int16"}
-    return "its scale is quantized to a signed type" if signed else ""
+    data, scale = (*node.dequantized, "", "")[:2]
+    mixed = data.startswith("uint") and scale in {"int8", "int16"}
+    return f"its scale is {scale} beside {data}" if mixed else ""
 
 
 def _plain_recurrent(node: Node) -> str:
