@@ -13,6 +13,7 @@ from toolkit.evaluate.decisions import MEASURED, Decisions, decisions, has_metri
 from toolkit.evaluate.metrics import Estimate, measure
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.inference import Model, load
+from toolkit.rows import run_rows
 from toolkit.runtime import SessionOptions
 from toolkit.tasks import Result, TaskSpec
 from toolkit.tensors import Array
@@ -144,7 +145,7 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
         numbers = range(start + 1, start + 1 + len(items))
         if task.reads_items:
             batch = task.prepare(items, numbers)
-            results += task.decode(model.session.run(batch.feeds), batch)
+            results += task.decode(run_rows(model.session, batch.feeds), batch)
             continue
         outputs = model.outputs(items, numbers)
         answer = outputs[task.specification.output].reshape(len(items), -1)

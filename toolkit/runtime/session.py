@@ -61,6 +61,8 @@ class Session:
         provider: The execution provider that it runs on.
         placed: Graph nodes by provider and operator type: where it really runs.
         creation_ms: How long opening took.
+        compatibility: Of compiled graphs, what their provider says of the chip and the SDK that
+            they were compiled for; empty for others.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Session:
         self.provider = provider
         self.placed: Placement = placement_of(raw)
         self.creation_ms = creation_ms
+        self.compatibility = compatibility_of(raw, provider)
 
     @property
     def placement(self) -> dict[str, int]:
@@ -192,8 +195,7 @@ def open_session(
     captured = cuda.is_captured(provider, given)
     session = Session(chosen, provider, creation_ms, str(model), captured=captured)
     if provider is not Provider.CPU:
-        compatibility = compatibility_of(chosen, provider)
-        check_compiled(compatibility, provider, options.provider_options, str(model))
+        check_compiled(session.compatibility, provider, options.provider_options, str(model))
         cuda.check_capturable(provider, given, session.inputs)
         _check_placed(session, options, model, config, explain=explain)
     check_share(session.placed, options.require, asked, str(model))
