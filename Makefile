@@ -7,16 +7,18 @@ SHELL := /bin/sh
 PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV := .venv
 OPTIMUM_VENV := .venv-optimum
+OPENVINO_VENV := .venv-openvino
 BIN := $(VENV)/bin
 # The stamps lie in the environments, so that removing one removes its stamp.
 STAMP := $(VENV)/.installed
 OPTIMUM_STAMP := $(OPTIMUM_VENV)/.installed
+OPENVINO_STAMP := $(OPENVINO_VENV)/.installed
 PIP := -m pip --disable-pip-version-check install --quiet
 
 # ONNX Runtime uploads telemetry on Linux unless this is set before it is imported.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-fast lint check format bench install optimum clean
+.PHONY: help demo test test-fast lint check format bench install optimum openvino clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,15 +50,17 @@ install: $(STAMP) ## the environment in .venv
 
 optimum: $(OPTIMUM_STAMP) ## the second environment, with optimum-onnx, in .venv-optimum
 
-clean: ## remove both environments and every cache
-	rm -rf $(VENV) $(OPTIMUM_VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+openvino: $(OPENVINO_STAMP) ## the third one, with onnxruntime-openvino, in .venv-openvino
+
+clean: ## remove the environments and every cache
+	rm -rf $(VENV) $(OPTIMUM_VENV) $(OPENVINO_VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # An interpreter that is there is kept: an environment made by hand is completed, not replaced.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python $(PIP) --editable '.[cpu,export,train,recipes,audio,image,dev]'
+	$(BIN)/python $(PIP) --editable '.[cpu,export,train,recipes,audio,image,qnn,dev]'
 	touch $@
 
 $(OPTIMUM_VENV)/bin/python:
@@ -64,4 +68,12 @@ $(OPTIMUM_VENV)/bin/python:
 
 $(OPTIMUM_STAMP): pyproject.toml | $(OPTIMUM_VENV)/bin/python
 	$(OPTIMUM_VENV)/bin/python $(PIP) --editable '.[optimum,cpu,image]' pytest
+	touch $@
+
+$(OPENVINO_VENV)/bin/python:
+	$(PYTHON) -m venv $(OPENVINO_VENV)
+
+# onnxruntime-openvino holds the import folder of onnxruntime, so the extra `cpu` stays out.
+$(OPENVINO_STAMP): pyproject.toml | $(OPENVINO_VENV)/bin/python
+	$(OPENVINO_VENV)/bin/python $(PIP) --editable . onnxruntime-openvino pytest
 	touch $@

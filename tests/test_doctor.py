@@ -15,12 +15,14 @@ from toolkit.doctor import (
     DoctorReport,
     Wheel,
     diagnose,
+    installed_wheels,
     missing_library,
     probe_fresh,
     require_usable,
 )
 from toolkit.errors import SetupError
 from toolkit.machine import Machine, this_machine
+from toolkit.nvidia import driver_version
 from toolkit.runtime import Provider
 from toolkit.runtime.fresh import ChildCrashedError
 from toolkit.runtime.probe import RELU
@@ -36,7 +38,7 @@ def examined(**known: Any) -> DoctorReport:
         "environment": {"ORT_DISABLE_TELEMETRY": "1"},
         "machine": machine(cores=2, cpu_quota=None),
         "has_module": lambda name: True,
-        "has_nvidia_driver": False,
+        "driver": "",
     }
     return diagnose(**{**healthy, **known})
 
@@ -170,7 +172,7 @@ def test_a_missing_extra_is_a_note_that_names_it(module: str, extra: str) -> Non
 
 
 def test_a_gpu_beside_a_build_without_cuda_is_a_warning() -> None:
-    (problem,) = examined(has_nvidia_driver=True).problems
+    (problem,) = examined(driver="580.95.05").problems
     assert "CUDA" in problem.problem
 
 
@@ -232,3 +234,92 @@ def test_the_model_that_is_probed_is_what_onnx_makes(tmp_path: Path) -> None:
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
     onnx.checker.check_model(model, full_check=True)
     assert model.SerializeToString(deterministic=True) == RELU
+
+
+def test_two_wheels_in_one_folder_do_not_end_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheels = (
+        Wheel(name="onnxruntime", version="1.31.1"),
+        Wheel(name="onnxruntime-openvino", version="1.24.1"),
+    )
+    monkeypatch.setattr("toolkit.doctor.installed_wheels", lambda: wheels)
+    assert main(["doctor", "--json"]) == 4
+    shown = capsys.readouterr()
+    assert not json.loads(shown.out)["usable"]
+    assert "one import folder" in shown.err
+
+
+def test_both_wheels_are_found_by_the_files_that_they_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("onnxruntime", "onnxruntime_gpu", "onnxruntime_qnn"):
+        folder = tmp_path / f"{name}-1.31.1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.31.1\n")
+        import_folder = name if name == "onnxruntime_qnn" else "onnxruntime"
+        (folder / "RECORD").write_text(f"{import_folder}/__init__.py,,\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert [wheel.name for wheel in installed_wheels()] == ["onnxruntime", "onnxruntime-gpu"]
+
+
+def test_a_plugin_without_a_device_is_told_what_it_lacks() -> None:
+    built_in = [Provider.WEBGPU.ort_name, Provider.CPU.ort_name]
+
+    def probe(provider: Provider) -> Mapping[str, Any]:
+        starts = provider is Provider.CPU
+        why = "" if starts else "WebGpuExecutionProvider is registered and finds no device here"
+        placed = {provider.ort_name: 1} if starts else {}
+        return {"built_in": built_in, "started": starts, "why": why, "placement": placed}
+
+    report = examined(probe=probe)
+    (problem,) = report.problems
+    assert problem.severity == "warning"
+    assert "finds no device" in problem.problem
+    assert "hardware" in problem.fix
+    assert report.is_usable
+    placed = {state.provider for state in report.providers if state.placed}
+    assert placed == {"cpu"}
+
+
+CUDA_13 = {
+    "built_in": [Provider.CUDA.ort_name, Provider.CPU.ort_name],
+    "started": True,
+    "why": "",
+    "cuda": "13.0",
+}
+
+
+@pytest.mark.parametrize("driver, problems", [("570.86.10", 1), ("580.95.05", 0), ("unknown", 0)])
+def test_a_driver_that_is_too_old_for_the_build_is_named(driver: str, problems: int) -> None:
+    report = examined(probe=lambda provider: CUDA_13, driver=driver)
+    assert len(report.problems) == problems
+    for problem in report.problems:
+        assert driver in problem.problem
+        assert "13.0" in problem.problem
+        assert "580.65" in problem.fix
+
+
+@pytest.mark.parametrize(
+    "text, version",
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12\nGCC version:",
+            "535.183.01",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build",
+            "580.95.05",
+        ),
+        ("something else", "unknown"),
+    ],
+)
+def test_the_version_of_the_driver_is_read(tmp_path: Path, text: str, version: str) -> None:
+    (tmp_path / "version").write_text(text)
+    assert driver_version(tmp_path / "version") == version
+    assert driver_version(tmp_path / "none") == ""
+
+
+def test_cuda_without_its_libraries_names_the_file_and_the_extra() -> None:
+    report = examined(probe=cuda_that_lacks("the library libcudnn.so.9 is missing"))
+    assert "onnx-edge-toolkit[gpu]" in report.problems[0].fix

@@ -8,12 +8,12 @@ from tests.tiny_package import GRAPH
 from toolkit.errors import InputError
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.runtime.entries import ARENA_KEY, LEVEL_KEY, PATTERN_KEY, SPINNING_KEY, THREADS_KEY
-from toolkit.runtime.session import _settings
+from toolkit.runtime.options import ort_settings
 
 
 def test_what_a_package_asks_for_reaches_the_fields_of_the_session() -> None:
     asked = {THREADS_KEY: "3", LEVEL_KEY: "enable_basic", ARENA_KEY: "0", PATTERN_KEY: "false"}
-    settings = _settings(SessionOptions(), {**asked, SPINNING_KEY: "0"})
+    settings = ort_settings(SessionOptions(), {**asked, SPINNING_KEY: "0"})
     assert settings.intra_op_num_threads == 3
     assert settings.graph_optimization_level.name == "ORT_ENABLE_BASIC"
     assert (settings.enable_cpu_mem_arena, settings.enable_mem_pattern) == (False, False)
@@ -22,7 +22,7 @@ def test_what_a_package_asks_for_reaches_the_fields_of_the_session() -> None:
 
 def test_what_is_asked_for_here_goes_before_the_package() -> None:
     asked = {THREADS_KEY: "3", LEVEL_KEY: "enable_basic"}
-    settings = _settings(SessionOptions(threads=2, graph_level="extended"), asked)
+    settings = ort_settings(SessionOptions(threads=2, graph_level="extended"), asked)
     assert settings.intra_op_num_threads == 2
     assert settings.graph_optimization_level.name == "ORT_ENABLE_EXTENDED"
 

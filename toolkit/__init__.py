@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from toolkit.compiling import compile  # noqa: A004 - the command's name
     from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
     from toolkit.evaluate.scoring import evaluate
     from toolkit.evaluate.validation import validate
@@ -31,6 +32,7 @@ _HOMES = {
     "Recipe": "training",
     "SetupError": "errors",
     "ToolkitError": "errors",
+    "compile": "compiling",
     "evaluate": "evaluate.scoring",
     "export": "export",
     "load": "inference",
@@ -50,6 +52,7 @@ __all__ = [
     "Recipe",
     "SetupError",
     "ToolkitError",
+    "compile",
     "evaluate",
     "export",
     "load",

@@ -54,6 +54,7 @@ class InferReport:
         variant: The variant that ran; empty for a bare file.
         provider: The execution provider.
         placement: Graph nodes by ONNX Runtime's provider name.
+        elsewhere: Nodes by operator type that another provider than `provider` runs.
         results: One entry an item, in order.
         items: What was asked, for people; empty for tensors.
         replaced: Whether the output file stood there before.
@@ -63,6 +64,7 @@ class InferReport:
     variant: str
     provider: str
     placement: Mapping[str, int]
+    elsewhere: Mapping[str, int]
     results: tuple[Result, ...]
     items: tuple[Item, ...]
     replaced: bool = False
@@ -74,6 +76,7 @@ class InferReport:
             "variant": self.variant,
             "provider": self.provider,
             "placement": self.placement,
+            "elsewhere": self.elsewhere,
             "results": self.results,
         }
 
@@ -172,6 +175,7 @@ def infer(
         variant=model.variant,
         provider=model.provider.value,
         placement=model.placement,
+        elsewhere=model.elsewhere,
         results=tuple(results),
         items=tuple(items),
         replaced=replaced,

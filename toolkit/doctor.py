@@ -2,16 +2,15 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.errors import SetupError
 from toolkit.machine import Machine, this_machine
+from toolkit.nvidia import driver_version, too_old
 from toolkit.runtime.fresh import ChildCrashedError, call_fresh
 from toolkit.runtime.providers import Provider
 
@@ -48,6 +47,7 @@ class ProviderState:
         ort_name: ONNX Runtime's name.
         built_in: Whether the installed wheel has it.
         started: Whether a session of one node opened and ran on it.
+        placed: Whether that node was placed on it.
         origin: What ships it.
         why: Why it is built in and did not start.
     """
@@ -56,6 +56,7 @@ class ProviderState:
     ort_name: str
     built_in: bool
     started: bool
+    placed: bool
     origin: str
     why: str = ""
 
@@ -92,8 +93,10 @@ class DoctorReport:
 
     @property
     def is_usable(self) -> bool:
-        """Whether some provider starts."""
-        return any(state.started for state in self.providers)
+        """Whether some provider starts, and nothing makes it run wrongly."""
+        return any(state.started for state in self.providers) and not any(
+            problem.severity == "error" for problem in self.problems
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -120,7 +123,7 @@ def diagnose(
     environment: Mapping[str, str] | None = None,
     machine: Machine | None = None,
     has_module: Callable[[str], bool] | None = None,
-    has_nvidia_driver: bool | None = None,
+    driver: str | None = None,
 ) -> DoctorReport:
     """Open a session of one node on every provider that is built in, and look for known troubles.
 
@@ -130,12 +133,12 @@ def diagnose(
         environment: Environment variables; the process's own.
         machine: This machine.
         has_module: Whether a module can be imported.
-        has_nvidia_driver: Whether an NVIDIA driver is loaded.
+        driver: The version of NVIDIA's driver; empty for none.
     """
     probe = probe or probe_fresh
     wheels = installed_wheels() if wheels is None else wheels
     machine = machine or this_machine()
-    driver = nvidia_driver() if has_nvidia_driver is None else has_nvidia_driver
+    driver = driver_version() if driver is None else driver
     problems = [
         *_wheel_problems(wheels),
         *_telemetry_problems(os.environ if environment is None else environment),
@@ -154,7 +157,7 @@ def diagnose(
             found = cpu if provider is Provider.CPU else probe(provider) if built_in else None
             states.append(_state(provider, built_in=built_in, found=found))
         problems += _start_problems(states)
-        problems += _driver_problems(states, driver=driver)
+        problems += _driver_problems(states, driver=driver, cuda=str(cpu.get("cuda", "")))
     order: list[Severity] = ["error", "warning", "note"]
     problems.sort(key=lambda problem: order.index(problem.severity))
     return DoctorReport(providers=tuple(states), problems=tuple(problems), machine=machine)
@@ -209,13 +212,6 @@ def installed_wheels() -> tuple[Wheel, ...]:
     return tuple(sorted(found.values(), key=lambda wheel: wheel.name))
 
 
-def nvidia_driver() -> bool:
-    """Whether an NVIDIA driver is loaded."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32/nvcuda.dll").is_file()
-    return Path("/proc/driver/nvidia/version").is_file()
-
-
 def _state(
     provider: Provider, *, built_in: bool, found: Mapping[str, Any] | None = None
 ) -> ProviderState:
@@ -224,6 +220,7 @@ def _state(
         ort_name=provider.ort_name,
         built_in=built_in,
         started=bool(found and found["started"]),
+        placed=bool(found and found.get("placement", {}).get(provider.ort_name)),
         origin=provider.origin,
         why=str(found["why"]) if found else "",
     )
@@ -291,16 +288,30 @@ def _start_problems(states: Sequence[ProviderState]) -> Iterator[Problem]:
 
 
 def _start_fix(state: ProviderState) -> str:
-    if state.provider == Provider.CUDA:
-        return "pip install 'onnxruntime-gpu[cuda,cudnn]', and an NVIDIA driver for that CUDA"
+    if "finds no device" in state.why:
+        return f"a machine with hardware that {state.provider} runs on, and its driver"
+    if state.provider in {Provider.CUDA, Provider.TENSORRT}:
+        return (
+            "pip install 'onnx-edge-toolkit[gpu]'   (brings onnxruntime-gpu[cuda,cudnn]), and an "
+            "NVIDIA driver for that CUDA"
+        )
     if state.provider == Provider.CPU:
         return "pip install --force-reinstall onnxruntime"
     return state.origin
 
 
-def _driver_problems(states: Sequence[ProviderState], *, driver: bool) -> Iterator[Problem]:
-    cuda = next(state for state in states if state.provider == Provider.CUDA)
-    if driver and not cuda.built_in:
+def _driver_problems(
+    states: Sequence[ProviderState], *, driver: str, cuda: str
+) -> Iterator[Problem]:
+    needed = too_old(driver, cuda)
+    if needed:
+        yield Problem(
+            severity="warning",
+            problem=f"NVIDIA's driver is {driver}, and this build of onnxruntime needs CUDA {cuda}",
+            fix=f"install NVIDIA's driver {needed} or later",
+        )
+    state = next(state for state in states if state.provider == Provider.CUDA)
+    if driver and not state.built_in:
         yield Problem(
             severity="warning",
             problem="an NVIDIA driver is loaded, and this build of onnxruntime has no CUDA",
@@ -309,15 +320,17 @@ def _driver_problems(states: Sequence[ProviderState], *, driver: bool) -> Iterat
 
 
 def require_usable(report: DoctorReport) -> None:
-    """Refuse a machine that runs nothing.
+    """Refuse a machine that runs nothing, or runs it wrongly.
 
     Raises:
-        SetupError: No execution provider starts here.
+        SetupError: No execution provider starts here, or a problem is an error.
     """
-    if not report.is_usable:
-        worst: Problem | None = report.problems[0] if report.problems else None
-        raise SetupError(
-            "no execution provider starts on this machine",
-            expected="the CPU at least",
-            fix=worst.fix if worst else "pip install 'onnx-edge-toolkit[cpu]'",
-        )
+    if report.is_usable:
+        return
+    worst = report.problems[0] if report.problems else None
+    starts = any(state.started for state in report.providers)
+    raise SetupError(
+        worst.problem if worst and starts else "no execution provider starts on this machine",
+        expected="one wheel of onnxruntime" if starts else "the CPU at least",
+        fix=worst.fix if worst else "pip install 'onnx-edge-toolkit[cpu]'",
+    )

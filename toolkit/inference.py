@@ -10,8 +10,10 @@ from typing import overload
 
 import numpy as np
 
+from toolkit.choosing import chosen_variant, options_for
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant, is_bare
+from toolkit.rows import run_rows
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.tasks import Batch, Item, Result, Task, TaskOptions, TaskSpec, open_task
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
@@ -64,6 +66,11 @@ class Model:
     def placement(self) -> Mapping[str, int]:
         """Graph nodes by ONNX Runtime's provider name."""
         return self.session.placement
+
+    @property
+    def elsewhere(self) -> Mapping[str, int]:
+        """Nodes by operator type that another provider than `provider` runs."""
+        return self.session.elsewhere
 
     @overload
     def __call__(self, items: list[Item]) -> list[Result]: ...
@@ -164,7 +171,7 @@ class Model:
         self, items: Sequence[Item], numbers: Sequence[int] | None = None
     ) -> dict[str, Array]:
         """Raw outputs by name for one batch of items; see `Task.encode`."""
-        return self.session.run(self.task.encode(items, numbers))
+        return run_rows(self.session, self.task.encode(items, numbers))
 
     def run(self, feeds: Feeds, *, allow_non_finite: bool = False) -> dict[str, Array]:
         """Outputs by name for feeds by name.
@@ -180,9 +187,11 @@ class Model:
 def _run(session: Session, batch: Batch, size: int) -> dict[str, Array]:
     """Outputs for a batch, whose items may take more rows than shall run at once."""
     if batch.rows is None or len(batch.rows) <= size:
-        return session.run(batch.feeds)
+        return run_rows(session, batch.feeds)
     parts = [
-        session.run({name: array[start : start + size] for name, array in batch.feeds.items()})
+        run_rows(
+            session, {name: array[start : start + size] for name, array in batch.feeds.items()}
+        )
         for start in range(0, len(batch.rows), size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -221,7 +230,7 @@ def load(
         from toolkit.generation.transcription import load_transcriber
 
         return load_transcriber(package, variant, options, reading)
-    return load_variant(package, package.variant(variant), options, reading)
+    return load_variant(package, chosen_variant(package, variant, options), options, reading)
 
 
 def load_variant(
@@ -235,6 +244,7 @@ def load_variant(
         from toolkit.generation.model import load_generator
 
         return load_generator(package, variant, options, reading)
+    options = options_for(variant, options)
     config = variant.session_options
     file = package.verified(variant)
     session = open_session(file, options, config=config)

@@ -174,10 +174,10 @@ def test_a_peer_that_is_not_installed_names_its_extra(
         "--shape",
         "sequence=2",
         "--compare",
-        "threads=1,provider=qnn",
+        "threads=1,provider=nnapi",
     ]
     assert main(command) == 4
-    assert "QNNExecutionProvider" in capsys.readouterr().err
+    assert "NnapiExecutionProvider" in capsys.readouterr().err
 
 
 @pytest.mark.torch

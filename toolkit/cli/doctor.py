@@ -27,7 +27,10 @@ def _show(report: "DoctorReport") -> None:
         built_in = "built in" if state.built_in else "-"
         starts = "starts" if state.started else "DOES NOT START" if state.built_in else "-"
         reason = state.why or ("" if state.built_in else state.origin)
-        output.show_text(f"{state.provider:>12}  {built_in:8}  {starts:6}  {reason}".rstrip())
+        placed = "placed" if state.placed else "-"
+        output.show_text(
+            f"{state.provider:>12}  {built_in:8}  {starts:6}  {placed:6}  {reason}".rstrip()
+        )
     for problem in report.problems:
         output.show_text(f"{problem.severity}: {problem.problem}")
         output.show_text(f"  try: {problem.fix}")

@@ -19,11 +19,13 @@ from toolkit.cli.generation import (
 )
 from toolkit.cli.options import (
     AllowFallbackOption,
+    FixShapesOption,
     ForceOption,
     JsonOption,
     OutputOption,
     ProviderOption,
     ProviderOptionOption,
+    RequireOption,
     SourceArgument,
     ThreadsOption,
     VariantOption,
@@ -140,11 +142,14 @@ def infer(
     provider: ProviderOption = Provider.CPU,
     provider_option: ProviderOptionOption = None,
     allow_fallback: AllowFallbackOption = False,
+    require: RequireOption = None,
+    fix_shapes: FixShapesOption = None,
     threads: ThreadsOption = 0,
     json_output: JsonOption = False,
 ) -> None:
     """Run a package, or a bare .onnx file, on text or tensors."""
     from toolkit import answering
+    from toolkit.runtime.placement import placement_text
     from toolkit.tasks import TaskOptions
 
     tensors = pairs(inputs, option="--input", form="NAME=FILE")
@@ -165,6 +170,8 @@ def infer(
             provider=provider,
             provider_option=provider_option,
             allow_fallback=allow_fallback,
+            require=require,
+            fix_shapes=fix_shapes,
             threads=threads,
         ),
         asked=answering.Asked(
@@ -191,6 +198,8 @@ def infer(
         output=target,
         force=force,
     )
+    if report.elsewhere:
+        output.say(placement_text(report.provider, report.placement, report.elsewhere))
     if report.replaced:
         output.say(f"replaced {target}")
     if json_output:

@@ -2,8 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli import output
-from toolkit.cli.options import ComponentOption, JsonOption, SourceArgument, VariantOption
+from toolkit.cli import output, predicted_shown
+from toolkit.cli.options import (
+    ComponentOption,
+    FixShapesOption,
+    JsonOption,
+    SourceArgument,
+    VariantOption,
+    session_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,12 +22,14 @@ def inspect(
     source: SourceArgument,
     component: ComponentOption = None,
     variant: VariantOption = None,
+    fix_shapes: FixShapesOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Say what is in a model, and how much of it each provider here takes."""
+    """Say what is in a model, what each provider here takes, and what others would take."""
     from toolkit import inspection
 
-    found = inspection.inspect_model(source, component=component, variant=variant)
+    sizes = session_options(fix_shapes=fix_shapes).fix_shapes if fix_shapes else {}
+    found = inspection.inspect_model(source, component=component, variant=variant, fix_shapes=sizes)
     if json_output:
         output.show_json(found.as_json())
         return
@@ -58,6 +67,7 @@ def _show_graph(found: "Inspection") -> None:
     for provider, share in found.providers.items():
         placed = share.why if share.placed is None else f"{share.placed:.1%} of the nodes placed"
         output.show_text(f"{provider:>12}  {placed}")
+    predicted_shown.show(found.predictions)
 
 
 def _show_package(package: "PackageView", *, is_several: bool) -> None:

@@ -17,6 +17,7 @@ COMMANDS = (
     "export",
     "optimize",
     "quantize",
+    "compile",
     "validate",
     "evaluate",
     "infer",

@@ -1,8 +1,8 @@
 """Options that several commands share: each is spelled and explained once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -11,6 +11,8 @@ from toolkit.runtime.providers import Provider
 if TYPE_CHECKING:
     from toolkit.evaluate.samples import SampleOptions
     from toolkit.runtime import SessionOptions
+
+Number = TypeVar("Number", int, float)
 
 PackageArgument = Annotated[
     Path,
@@ -58,6 +60,26 @@ AllowFallbackOption = Annotated[
     bool,
     typer.Option(
         "--allow-fallback", help="Take the CPU, with a warning, where the provider cannot run."
+    ),
+]
+RequireOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        help="Least share of the nodes that the provider must run, such as qnn=0.95; below it the "
+        "command exits 5.",
+        metavar="PROVIDER=SHARE",
+        show_default=False,
+    ),
+]
+FixShapesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fix-shapes",
+        help="Sizes of symbolic dimensions, fixed before the graph is optimized: "
+        "batch=1,sequence=128. Texts are padded or cut to them.",
+        metavar="NAME=SIZE,...",
+        show_default=False,
     ),
 ]
 ThreadsOption = Annotated[
@@ -110,12 +132,14 @@ def session_options(
     provider: Provider = Provider.CPU,
     provider_option: Sequence[str] | None = None,
     allow_fallback: bool = False,
+    require: Sequence[str] | None = None,
+    fix_shapes: str | None = None,
     threads: int = 0,
 ) -> "SessionOptions":
     """Session options from what was typed.
 
     Raises:
-        typer.BadParameter: A provider option that is not KEY=VALUE.
+        typer.BadParameter: A text that is not KEY=VALUE, or a value that is no number.
     """
     from toolkit.runtime import SessionOptions
 
@@ -123,8 +147,27 @@ def session_options(
         provider=provider,
         provider_options=pairs(provider_option, option="--provider-option"),
         allow_fallback=allow_fallback,
+        require=_numbers(require, float, option="--require", form="PROVIDER=SHARE"),
+        fix_shapes=_numbers(
+            [part for part in (fix_shapes or "").split(",") if part.strip()],
+            int,
+            option="--fix-shapes",
+            form="NAME=SIZE",
+        ),
         threads=threads,
     )
+
+
+def _numbers(
+    typed: Sequence[str] | None, number: Callable[[str], Number], *, option: str, form: str
+) -> Mapping[str, Number]:
+    found: dict[str, Number] = {}
+    for key, value in pairs(typed, option=option, form=form).items():
+        try:
+            found[key] = number(value)
+        except ValueError as error:
+            raise typer.BadParameter(f"{value!r} is no number", param_hint=option) from error
+    return found
 
 
 def pairs(

@@ -9,12 +9,14 @@ from toolkit.cli import scenario as playing
 from toolkit.cli.options import (
     AllowFallbackOption,
     ComponentOption,
+    FixShapesOption,
     ForceOption,
     JsonOption,
     OptionalSourceArgument,
     ProviderOption,
     ProviderOptionOption,
     QuietOption,
+    RequireOption,
     SeedOption,
     TextColumnOption,
     ThreadsOption,
@@ -35,6 +37,8 @@ def profile(
     provider: ProviderOption = Provider.CPU,
     provider_option: ProviderOptionOption = None,
     allow_fallback: AllowFallbackOption = False,
+    require: RequireOption = None,
+    fix_shapes: FixShapesOption = None,
     threads: ThreadsOption = 0,
     scenario: playing.ScenarioOption = playing.ScenarioWord.SINGLE_STREAM,
     streams: playing.StreamsOption = None,
@@ -94,6 +98,8 @@ def profile(
         provider=provider,
         provider_option=provider_option,
         allow_fallback=allow_fallback,
+        require=require,
+        fix_shapes=fix_shapes,
         threads=threads,
     )
     points = playing.shape_points(shape)

@@ -65,12 +65,10 @@ def _shapes(report: "ProfileReport") -> str:
 
 def _where(report: "ProfileReport") -> Iterator[tuple[str, str]]:
     """What stands below every profile, and once below those of a sweep."""
+    from toolkit.runtime.placement import placement_text
+
     where = report.environment
-    placed = ", ".join(
-        f"{count} {'node' if count == 1 else 'nodes'} on {name}"
-        for name, count in report.placement.items()
-    )
-    yield "provider", f"{report.provider}: {placed or 'placement unknown'}"
+    yield "provider", placement_text(report.provider, report.placement, report.elsewhere)
     yield "session", report.session.as_line()
     yield "machine", where.machine.as_line()
     package = f", package {where.package_sha256[:16]}" if where.package_sha256 else ""

@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from toolkit.cli.comparison import Asked
 
 _SHOWN = {"source", "json_output", "quiet", "html_report", "force"}
-_SESSION = {"variant", "provider", "provider_option", "allow_fallback", "shape", "seed", "budget"}
+_SESSION = {
+    *("variant", "provider", "provider_option", "allow_fallback", "require", "fix_shapes"),
+    *("shape", "seed", "budget"),
+}
 _READ = {
     "--compare": {*_SHOWN, *_SESSION, "threads", "compare", "tolerance", "fail_if_slower"},
     "--tune": {*_SHOWN, *_SESSION, "tune"} - {"html_report", "force"},

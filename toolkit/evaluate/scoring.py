@@ -13,6 +13,7 @@ from toolkit.evaluate.decisions import MEASURED, Decisions, decisions, has_metri
 from toolkit.evaluate.metrics import Estimate, measure
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples, stacked
 from toolkit.inference import Model, load
+from toolkit.rows import run_rows
 from toolkit.runtime import SessionOptions
 from toolkit.tasks import Result, TaskSpec
 from toolkit.tensors import Array
@@ -30,6 +31,7 @@ class EvaluateReport:
         variant: The variant.
         provider: Where it ran.
         placement: Graph nodes by provider.
+        elsewhere: Nodes by operator type that another provider runs.
         metrics: Estimate by metric name; the first one is the task's own.
         n: Samples.
         groups: Metrics and count by group, when grouping was asked for.
@@ -39,6 +41,7 @@ class EvaluateReport:
     variant: str
     provider: str
     placement: Mapping[str, int]
+    elsewhere: Mapping[str, int]
     metrics: Mapping[str, Estimate]
     n: int
     groups: Mapping[str, "GroupReport"]
@@ -108,6 +111,7 @@ def evaluate(
         variant=model.variant,
         provider=model.provider.value,
         placement=model.placement,
+        elsewhere=model.elsewhere,
         metrics=score(answers, samples, model.task.specification),
         n=len(samples),
         groups=groups,
@@ -141,7 +145,7 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
         numbers = range(start + 1, start + 1 + len(items))
         if task.reads_items:
             batch = task.prepare(items, numbers)
-            results += task.decode(model.session.run(batch.feeds), batch)
+            results += task.decode(run_rows(model.session, batch.feeds), batch)
             continue
         if task.specification.name == "tensors":
             outputs = model.session.run(stacked(items, model.inputs))

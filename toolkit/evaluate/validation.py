@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from toolkit.choosing import options_for
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.evaluate.agreement import agreement, batch_invariance
 from toolkit.evaluate.metrics import main_metric
@@ -190,6 +191,7 @@ def _open(package: ModelPackage, variant: Variant, options: SessionOptions) -> M
     if not _is_one_of_several(package):
         return load_variant(package, variant, options)
     # The task is the whole model's: a component takes and gives tensors.
+    options = options_for(variant, options)
     session = open_session(package.verified(variant), options, config=variant.session_options)
     return Model(package.path, variant.name, session, Task(TaskSpec(name="tensors"), None))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
+from toolkit.choosing import options_for
 from toolkit.errors import InputError
 from toolkit.generation.decoder import CachedDecoder
 from toolkit.generation.loop import Answer, Decoder, Ending, generate
@@ -221,6 +222,7 @@ def load_generator(
             expected="a tokenizer and a generation specification",
             fix="export the package again",
         )
+    options = options_for(variant, options)
     session = open_session(package.verified(variant), options, config=variant.session_options)
     file = preprocessing / "tokenizer.json"
     encoder = PromptEncoder(

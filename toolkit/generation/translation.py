@@ -1,8 +1,10 @@
 """Texts from texts: an encoder reads, and a decoder writes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from toolkit.choosing import chosen_of_each, options_for
 from toolkit.errors import InputError
 from toolkit.generation.loop import Answer, Decoder, Ending
 from toolkit.generation.model import BatchGenerator, Generator
@@ -53,10 +55,12 @@ class EncoderDecoder(Generator):
     @property
     def placement(self) -> Mapping[str, int]:
         """Graph nodes of both components by ONNX Runtime's provider name."""
-        total = dict(self.session.placement)
-        for provider, count in self._decoder.placement.items():
-            total[provider] = total.get(provider, 0) + count
-        return total
+        return dict(Counter(self.session.placement) + Counter(self._decoder.placement))
+
+    @property
+    def elsewhere(self) -> Mapping[str, int]:
+        """Nodes of both components by operator type that another provider runs."""
+        return dict(Counter(self.session.elsewhere) + Counter(self._decoder.elsewhere))
 
     @property
     def specification(self) -> GenerationSpec:
@@ -120,7 +124,7 @@ def open_pair(package: ModelPackage, variant: str | None, options: SessionOption
 
     Args:
         package: The package.
-        variant: The variant of each component, as `ModelPackage.variant_of_each` chooses.
+        variant: The variant of each component, as `chosen_of_each` chooses.
         options: Provider, threads and the like.
 
     Raises:
@@ -133,13 +137,13 @@ def open_pair(package: ModelPackage, variant: str | None, options: SessionOption
             expected=f"{ENCODER} and {DECODER}, for the task {package.contents.task.name}",
             fix="export the package again",
         )
-    chosen = package.variant_of_each(variant)
+    chosen = chosen_of_each(package, variant, options)
     names = {name: one.name for name, one in chosen.items()}
     opened = {
         name: open_session(
             package.focused(name).verified(one),
             # The idle threads of one graph would be in the way of the other's.
-            options if name == DECODER else replace(options, spinning=False),
+            options_for(one, options if name == DECODER else replace(options, spinning=False)),
             config=one.session_options,
         )
         for name, one in chosen.items()

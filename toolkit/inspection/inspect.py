@@ -1,16 +1,18 @@
 """One view of a package, of each of its components, or of a bare `.onnx` file."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from toolkit.errors import StoppedError, ToolkitError
+from toolkit.inspection.coverage import Prediction, predict
 from toolkit.inspection.graph import GraphFacts, read_graph
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.package.tuned import TUNED, machine_class
+from toolkit.runtime.dimensions import check_names, check_sizes
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import TensorSpec
@@ -62,20 +64,22 @@ class Inspection:
 
     Attributes:
         name: The package's or file's name.
+        graph: Inputs, operators, parameters, sizes.
         component: The component that was read; empty for a bare file.
         variant: The variant that was read; empty for a bare file.
-        graph: Inputs, operators, parameters, sizes.
         providers: Share placed by provider, for those that are built in here.
+        predictions: What each provider would take, by rules and without the provider.
         package: None for a bare file.
         others: The other components that were read.
     """
 
     name: str
-    component: str
-    variant: str
     graph: GraphFacts
-    providers: Mapping[str, ProviderShare]
-    package: PackageView | None
+    component: str = ""
+    variant: str = ""
+    providers: Mapping[str, ProviderShare] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
+    package: PackageView | None = None
     others: tuple["Inspection", ...] = ()
 
     @property
@@ -142,72 +146,112 @@ class Inspection:
             "files": graph.files,
             "missing_files": graph.missing_files,
             "operators": graph.operators,
-            "providers": {name: asdict(share) for name, share in self.providers.items()},
+            "providers": self._providers(),
+        }
+
+    def _providers(self) -> dict[str, dict[str, Any]]:
+        """What was placed here, and what is predicted, by provider."""
+        absent = ProviderShare(placed=None, nodes={}, why="not built in here")
+        names = dict.fromkeys((*self.providers, *(found.provider for found in self.predictions)))
+        return {
+            name: {
+                **asdict(self.providers.get(name, absent)),
+                "predictions": [p.as_json() for p in self.predictions if p.provider == name],
+            }
+            for name in names
         }
 
 
 def inspect_model(
-    source: str | Path, *, component: str | None = None, variant: str | None = None
+    source: str | Path,
+    *,
+    component: str | None = None,
+    variant: str | None = None,
+    fix_shapes: Mapping[str, int] | None = None,
 ) -> Inspection:
-    """What is in a package or a bare `.onnx` file, and what each provider built in here takes.
+    """What is in a package or a bare `.onnx` file, and what each provider takes or would take.
 
-    Nothing is predicted: the shares are those of sessions that were opened.
+    `providers` are the shares of sessions that were opened here; `predictions` come from rules.
 
     Args:
         source: A model package, or an `.onnx` file.
         component: Read this component only; all when not given.
         variant: The package's variant, see `ModelPackage.variant_of_each`; the preferred one when
             not given.
+        fix_shapes: Sizes of symbolic dimensions, by name, at which to place and to predict.
 
     Raises:
-        InputError: The source is missing or damaged, or has no such component or variant.
+        InputError: The source is missing or damaged, or has no such component, variant or
+            dimension.
         SetupError: onnx is not installed.
     """
     path = Path(source)
     if is_bare(path, variant):
         refuse_component(path, component)
-        return Inspection(
-            name=path.name,
-            component="",
-            variant="",
-            graph=read_graph(path),
-            providers=provider_shares(path, {}),
-            package=None,
-        )
+        bare = Inspection(name=path.name, graph=read_graph(path))
+        sizes = _checked([bare], fix_shapes)
+        return _with_providers(bare, path, {}, sizes)
     package = ModelPackage.open(path, component)
-    if component is not None:
-        return _component(package, package.variant(variant))
+    chosen = (
+        {package.component_name: package.variant(variant)}
+        if component is not None
+        else package.variant_of_each(variant)
+    )
+    models = [package.focused(name).verified(found) for name, found in chosen.items()]
+    parts = [
+        _component(package.focused(name), found, model)
+        for (name, found), model in zip(chosen.items(), models, strict=True)
+    ]
+    sizes = _checked(parts, fix_shapes)
     first, *others = (
-        _component(package.focused(name), chosen)
-        for name, chosen in package.variant_of_each(variant).items()
+        _with_providers(part, model, found.session_options, sizes)
+        for part, model, found in zip(parts, models, chosen.values(), strict=True)
     )
     return replace(first, others=tuple(others))
 
 
-def _component(package: ModelPackage, chosen: Variant) -> Inspection:
-    model = package.verified(chosen)
+def _checked(
+    parts: Sequence[Inspection], fix_shapes: Mapping[str, int] | None
+) -> Mapping[str, int]:
+    sizes = fix_shapes or {}
+    check_sizes(sizes)
+    check_names(sizes, [spec for part in parts for spec in part.graph.inputs], parts[0].name)
+    return sizes
+
+
+def _component(package: ModelPackage, chosen: Variant, model: Path) -> Inspection:
     return Inspection(
         name=package.path.name,
         component=package.component_name,
         variant=chosen.name,
         graph=read_graph(model),
-        providers=provider_shares(model, chosen.session_options),
         package=_package_view(package),
     )
 
 
-def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, ProviderShare]:
+def _with_providers(
+    part: Inspection, model: Path, config: Mapping[str, str], sizes: Mapping[str, int]
+) -> Inspection:
+    own = {name: size for name, size in sizes.items() if name in part.dimensions}
+    shares = provider_shares(model, config, own)
+    return replace(part, providers=shares, predictions=predict(model, own))
+
+
+def provider_shares(
+    model: Path, config: Mapping[str, str], fix_shapes: Mapping[str, int]
+) -> dict[str, ProviderShare]:
     """Share of the graph placed on each provider that is built in here, each in a fresh process.
 
     Args:
         model: The `.onnx` file.
         config: The variant's session configuration.
+        fix_shapes: Sizes of symbolic dimensions, by name.
 
     Returns:
         Empty when onnxruntime is not installed.
     """
     try:
-        cpu = _probe(model, config, Provider.CPU)
+        cpu = _probe(model, config, fix_shapes, Provider.CPU)
     except StoppedError:
         raise
     except ToolkitError as error:
@@ -217,7 +261,7 @@ def provider_shares(model: Path, config: Mapping[str, str]) -> dict[str, Provide
         if provider.ort_name not in cpu["built_in"]:
             continue
         try:
-            found = cpu if provider is Provider.CPU else _probe(model, config, provider)
+            found = cpu if provider is Provider.CPU else _probe(model, config, fix_shapes, provider)
         except StoppedError:
             raise
         except ToolkitError as error:
@@ -234,8 +278,15 @@ def _share(provider: Provider, found: Mapping[str, Any]) -> ProviderShare:
     return ProviderShare(placed=placed, nodes=nodes, why=found["why"])
 
 
-def _probe(model: Path, config: Mapping[str, str], provider: Provider) -> dict[str, Any]:
-    request = {"provider": str(provider), "model": str(model), "config": dict(config)}
+def _probe(
+    model: Path, config: Mapping[str, str], fix_shapes: Mapping[str, int], provider: Provider
+) -> dict[str, Any]:
+    request = {
+        "provider": str(provider),
+        "model": str(model),
+        "config": dict(config),
+        "fix_shapes": dict(fix_shapes),
+    }
     return call_fresh(PROBE, request, doing=f"opening {model.name} on {provider}")
 
 

@@ -158,10 +158,20 @@ class VariantMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class VariantEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One variant in `component.json`; the order is the order of preference."""
+    """One variant in `component.json`; the order is the order of preference.
+
+    Attributes:
+        variant_directory: Its folder in the component's.
+        ep: ONNX Runtime's name of the provider that it is made for.
+        compatibility_string: Of a compiled graph, what the provider says of the chip and the SDK
+            that it was compiled for; ONNX Runtime asks the provider whether that fits.
+        executor_info: How it is opened.
+        additional_metadata: Our part.
+    """
 
     variant_directory: str
     ep: str
+    compatibility_string: str | msgspec.UnsetType = msgspec.UNSET
     executor_info: ExecutorInfo
     additional_metadata: VariantMetadata
 

@@ -62,6 +62,21 @@ class Part:
     parity: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompiledFor:
+    """What a compiled variant runs on, and on nothing else.
+
+    Attributes:
+        ep: ONNX Runtime's name of the provider.
+        provider_options: The provider's options.
+        compatibility: What the provider says of the chip and the SDK.
+    """
+
+    ep: str
+    provider_options: Mapping[str, str]
+    compatibility: str
+
+
 @contextmanager
 def replacing(path: Path, *, force: bool) -> Iterator[Path]:
     """A new directory beside `path` that takes its place when the block ends well.
@@ -218,6 +233,7 @@ def add_variant(
     preferred: bool,
     force: bool = False,
     session_options: Mapping[str, str] | None = None,
+    compiled: CompiledFor | None = None,
 ) -> ModelPackage:
     """Add one variant to a package on disk, to the component in focus.
 
@@ -238,6 +254,7 @@ def add_variant(
         preferred: Put it first: ONNX Runtime takes the first variant that fits.
         force: Replace a variant of this name.
         session_options: ONNX Runtime session configuration to open it with.
+        compiled: What it was compiled for; None for a graph that any provider may run.
 
     Returns:
         The package as it is now.
@@ -257,6 +274,7 @@ def add_variant(
         parity=parity,
         details=details,
         session_options=session_options,
+        compiled=compiled,
     )
     others = {other: value for other, value in known.items() if other != name}
     variants = {name: entry, **others} if preferred else {**others, name: entry}
@@ -348,14 +366,20 @@ def _entry(
     parity: Mapping[str, Any],
     details: Mapping[str, Any] | None = None,
     session_options: Mapping[str, str] | None = None,
+    compiled: CompiledFor | None = None,
 ) -> VariantEntry:
     model.chmod(0o755)
     hashes = file_hashes(model)
     return VariantEntry(
         variant_directory=variant,
-        ep="CPUExecutionProvider",
+        ep=compiled.ep if compiled else "CPUExecutionProvider",
+        compatibility_string=compiled.compatibility if compiled else msgspec.UNSET,
         executor_info=ExecutorInfo(
-            ort=OrtExecutor(model_file=MODEL_FILE, session_options=dict(session_options or {}))
+            ort=OrtExecutor(
+                model_file=MODEL_FILE,
+                session_options=dict(session_options or {}),
+                provider_options=dict(compiled.provider_options) if compiled else {},
+            )
         ),
         additional_metadata=VariantMetadata(
             toolkit=VariantContents(

@@ -142,6 +142,7 @@ def _check_same(now: Stored, then: Stored) -> None:
         ("scenario", now.scenario, then.scenario),
         ("provider", now.provider, then.provider),
         ("input shapes", here.shapes, there.shapes),
+        ("fixed shapes", now.settings.get("fix_shapes"), then.settings.get("fix_shapes") or {}),
         *((key.replace("_", " "), now.settings.get(key), then.settings.get(key)) for key in SAME),
     ]
     for what, mine, theirs in machine:

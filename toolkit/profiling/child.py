@@ -51,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         provider: The execution provider that the session runs on.
         session: The session options that it ran with.
         placement: Graph nodes by ONNX Runtime's provider name.
+        elsewhere: Nodes by operator type that another provider than `provider` runs.
         creation_ms: Session creation.
         first_run_ms: The first run; None when it failed.
         shapes: Shape by input, of the first query.
@@ -74,6 +75,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     provider: str
     session: InForce
     placement: dict[str, int]
+    elsewhere: dict[str, int] = {}
     creation_ms: float
     first_run_ms: float | None
     shapes: dict[str, list[int]]
@@ -140,6 +142,7 @@ def measure(document: dict[str, Any]) -> dict[str, Any]:
         provider=session.provider,
         session=effective,
         placement=session.placement,
+        elsewhere=session.elsewhere,
         creation_ms=session.creation_ms,
         first_run_ms=None if first_ns is None else first_ns / 1e6,
         shapes={name: [*array.shape] for name, array in queries.feeds[0].items()},

@@ -8,6 +8,7 @@ from toolkit.profiling import charts, operator_sections, sections
 from toolkit.profiling.drawing import number
 from toolkit.profiling.markup import Content, Markup, element
 from toolkit.profiling.sections import facts, section, table
+from toolkit.runtime.placement import operators_text
 
 STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -213,6 +214,7 @@ def _placement(document: Document) -> Markup | None:
     if not placed:
         return None
     total = sum(placed.values()) or 1
+    elsewhere: Document = document.get("elsewhere", {})
     return section(
         "Placement",
         element(
@@ -226,6 +228,7 @@ def _placement(document: Document) -> Markup | None:
             [[name, count, f"{100 * count / total:.1f} %"] for name, count in placed.items()],
             numbers=(1, 2),
         ),
+        element("p", f"Elsewhere: {operators_text(elsewhere)}.") if elsewhere else None,
     )
 
 

@@ -58,6 +58,8 @@ class Settings:
         provider: The execution provider.
         provider_options: Its options.
         allow_fallback: Whether the CPU would do.
+        require: The least share of the nodes that the provider must run, by its word.
+        fix_shapes: Sizes of symbolic dimensions that were fixed before the graph was optimized.
         threads: Intra-op threads that were asked for; 0 for none, see `ProfileReport.session`.
         spinning: Whether idle threads may spin.
         graph_level: The graph optimization level that was asked for.
@@ -81,6 +83,8 @@ class Settings:
     provider: str
     provider_options: Mapping[str, str]
     allow_fallback: bool
+    require: Mapping[str, float]
+    fix_shapes: Mapping[str, int]
     threads: int
     spinning: bool
     graph_level: str
@@ -145,6 +149,7 @@ class ProfileReport:
         provider: The execution provider that ran.
         session: The session options that it ran with, whoever asked for them.
         placement: Graph nodes by ONNX Runtime's provider name.
+        elsewhere: Nodes by operator type that another provider than `provider` runs.
         settings: What was asked for.
         environment: Where it was measured.
         failure: What ended the runs before their number; empty when all were made.
@@ -161,6 +166,7 @@ class ProfileReport:
     placement: Mapping[str, int]
     settings: Settings
     environment: Environment
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
     failure: str = ""
     process_medians_ms: Sequence[float] = ()
     warmup: WarmUp | None = None
@@ -234,6 +240,7 @@ class ProfileReport:
             "session": self.session.as_json(),
             "provider": self.provider,
             "placement": dict(self.placement),
+            "elsewhere": dict(self.elsewhere),
             "settings": asdict(self.settings),
             "environment": _flat(self.environment),
             "failure": self.failure or None,

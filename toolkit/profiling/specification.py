@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toolkit.choosing import chosen_variant, options_for
 from toolkit.errors import InputError
 from toolkit.package import SUFFIX, ModelPackage, Split, Variant, is_bare, refuse_component
 from toolkit.package.package import COMPONENT_FILE, MANIFEST
@@ -158,7 +159,8 @@ def open_model(
             )
         component = named
     package = ModelPackage.open(source, component)
-    chosen = package.variant(variant)
+    chosen = chosen_variant(package, variant, options)
+    options = options_for(chosen, options)
     several = len(package.component_names) > 1
     spelled = f"{package.component_name}/{chosen.name}" if several else chosen.name
     folder = package.asset("reference")
@@ -274,6 +276,8 @@ def with_settings(model: Model, settings: Mapping[str, str]) -> Model:
                 raise SettingError(
                     f"there is no provider {value!r}", expected=f"one of {', '.join(Provider)}"
                 )
+            if value != options.provider:  # whose options say nothing to another one
+                options = replace(options, provider_options={}, require={})
             options = replace(options, provider=Provider(value))
         elif key in _CONFIG:
             name, read = _CONFIG[key]

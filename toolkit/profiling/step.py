@@ -178,6 +178,7 @@ def profile(
         provider=measured.provider,
         session=measured.session,
         placement=measured.placement,
+        elsewhere=measured.elsewhere,
         settings=Settings(
             **msgspec.structs.asdict(effort),
             scenario=msgspec.to_builtins(played),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from toolkit.runtime.providers import Provider
 
 if TYPE_CHECKING:
-    from toolkit.runtime.session import Session, SessionOptions, open_session
+    from toolkit.runtime.options import SessionOptions
+    from toolkit.runtime.session import Session, open_session
 
 __all__ = ["Provider", "Session", "SessionOptions", "open_session"]
 

@@ -2,22 +2,22 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from threading import Lock
+from typing import Any
 
-from toolkit.errors import InputError, SetupError, ToolkitWarning
-from toolkit.limits import default_threads, is_limited
-from toolkit.runtime.entries import (
-    LEVEL_KEY,
-    LEVEL_NAMES,
-    THREADS_KEY,
-    graph_level,
-    set_field,
-    threads_of,
-)
+from toolkit.errors import InputError, SetupError, ToolkitError, ToolkitWarning
+from toolkit.runtime import cuda
+from toolkit.runtime.bound import BoundRun
+from toolkit.runtime.chatter import stdout_kept
+from toolkit.runtime.dimensions import check_names, check_sizes, how_to_fix, needs_sizes
+from toolkit.runtime.failures import CompiledModelError, ort_failures
+from toolkit.runtime.options import GraphLevel, SessionOptions, ort_settings, provider_named
+from toolkit.runtime.placement import Placement, check_required, check_share, placement_of
+from toolkit.runtime.provider_options import OPTIONS, checked_options
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import Array, Feeds, TensorSpec
 
@@ -30,35 +30,20 @@ except ImportError as error:
         fix="pip install onnx-edge-toolkit[cpu]   (or [gpu])",
     ) from error
 
+# After the import above, which says what is missing where onnxruntime is.
+from toolkit.runtime.compiled import check_compiled, compatibility_of
+from toolkit.runtime.explained import why_nothing
+from toolkit.runtime.plugins import devices, has_devices, is_installed
+
 ort.set_default_logger_severity(4)  # its log lines say what our errors say, to the terminal
 
-GraphLevel = Literal["none", "basic", "extended", "all"]
+__all__ = ["GraphLevel", "Session", "SessionOptions", "built_in_providers", "open_session"]
+
+_TALKATIVE = frozenset(Provider) - {Provider.CPU}
+"""Providers whose libraries may print on stdout when they start."""
 
 _DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's element types that numpy calls by another name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionOptions:
-    """How a session is opened.
-
-    Attributes:
-        provider: The execution provider that must run at least one node.
-        provider_options: Its options, as ONNX Runtime spells them.
-        allow_fallback: Take the CPU, with a warning, where the provider cannot run.
-        threads: Intra-op threads; 0 is one a physical core, but no more than affinity and the
-            container's quota allow, which ONNX Runtime by itself looks at neither of.
-        spinning: Let idle threads spin. Off where several sessions share a machine.
-        graph_level: The graph optimization level.
-    """
-
-    provider: Provider = Provider.CPU
-    provider_options: Mapping[str, str] = field(default_factory=dict)
-    allow_fallback: bool = False
-    threads: int = 0
-    spinning: bool = True
-    graph_level: GraphLevel = "all"
-
 
 _WEIGHTS_BESIDE = {
     "session.optimized_model_external_initializers_file_name": "{name}.data",
@@ -74,36 +59,68 @@ class Session:
         inputs: The graph inputs, without initializers that old files list among them.
         outputs: The graph outputs.
         provider: The execution provider that it runs on.
-        placement: Graph nodes by ONNX Runtime's provider name: where it really runs.
+        placed: Graph nodes by provider and operator type: where it really runs.
         creation_ms: How long opening took.
+        compatibility: Of compiled graphs, what their provider says of the chip and the SDK that
+            they were compiled for; empty for others.
     """
 
-    def __init__(self, raw: Any, provider: Provider, creation_ms: float, name: str) -> None:
+    def __init__(
+        self, raw: Any, provider: Provider, creation_ms: float, name: str, *, captured: bool = False
+    ) -> None:
+        # captured: Runs are one recorded sequence of kernels, replayed on the same memory.
         self._raw = raw
         # onnxruntime's own `run` (1.31) checks names in Python and, with fallback on, tries again
         # on the CPU: feeds are checked before, and nothing falls back here. It costs 2 us a run.
-        self._run = raw._sess.run  # noqa: SLF001
+        self._run = self._replayed if captured else raw._sess.run  # noqa: SLF001
+        self._replaying = Lock()
+        self._bound: BoundRun | None = None
         self._name = name
         self.inputs = tuple(_spec(node) for node in raw.get_inputs())
         self.outputs = tuple(_spec(node) for node in raw.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
         self.provider = provider
-        self.placement = _placement(raw)
+        self.placed: Placement = placement_of(raw)
         self.creation_ms = creation_ms
+        self.compatibility = compatibility_of(raw, provider)
+
+    @property
+    def placement(self) -> dict[str, int]:
+        """Graph nodes by ONNX Runtime's provider name."""
+        return self.placed.nodes
+
+    @property
+    def elsewhere(self) -> dict[str, int]:
+        """Nodes by operator type that another provider than `provider` runs, the most first."""
+        return self.placed.elsewhere(self.provider)
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """Outputs by name.
 
         Raises:
-            InputError: ONNX Runtime refused the feeds, or failed while running.
+            InputError: ONNX Runtime refused the feeds, or failed while running on the CPU.
+            SetupError: Another execution provider failed while running.
         """
         # A context manager around every run would cost a tenth of a small model's run.
         try:
             values = self._run(self._output_names, feeds, None)
         except Exception:
-            with _ort_failures(f"running {self._name}"):
+            with ort_failures(f"running {self._name}", self.provider):
                 raise
         return dict(zip(self._output_names, values, strict=True))
+
+    def bind(self, feeds: Feeds, *, device_id: int = 0) -> BoundRun:
+        """Runs of one shape whose tensors stay on the provider's device.
+
+        Args:
+            feeds: The first values, which fix the shapes.
+            device_id: The device among several.
+
+        Raises:
+            InputError: ONNX Runtime refused the feeds.
+            SetupError: The execution provider failed.
+        """
+        return BoundRun(self._raw, self.provider, feeds, device_id=device_id, name=self._name)
 
     def recorded(self) -> tuple[Path, int]:
         """End the recording that `open_session` was asked for.
@@ -115,6 +132,16 @@ class Session:
         began_ns = int(self._raw.get_profiling_start_time_ns())
         return Path(self._raw.end_profiling()), began_ns
 
+    def _replayed(self, names: Sequence[str], feeds: Feeds, _: None) -> list[Array]:
+        with self._replaying:
+            if self._bound is None:
+                self._bound = self.bind(feeds)
+            else:
+                self._bound.feed(feeds)
+            self._bound.run()
+            outputs = self._bound.outputs()
+        return [outputs[name] for name in names]
+
 
 def open_session(
     model: Path,
@@ -123,6 +150,7 @@ def open_session(
     config: Mapping[str, str] | None = None,
     recording: Path | None = None,
     graph: Path | None = None,
+    explain: bool = True,
 ) -> Session:
     """A session on the provider that was asked for.
 
@@ -133,113 +161,172 @@ def open_session(
         recording: Record every node into files whose names begin so; see `Session.recorded`. Runs
             become slower: never for latency.
         graph: Where to write the optimized graph, with its weights in a file beside it.
+        explain: Ask a fresh process for the reason where the provider runs no node.
 
     Raises:
-        SetupError: The provider is not built in, does not start, or runs no node, and
-            `allow_fallback` is not given.
-        InputError: The model cannot be loaded.
+        SetupError: The provider is not built in, does not start, has no device, needs fixed shapes,
+            or runs no node, and `allow_fallback` is not given.
+        CheckFailedError: It runs less of the graph than `require` asks for.
+        InputError: The model cannot be loaded, holds graphs that were compiled for something else,
+            or has no such dimension; there is no such provider, or option of it.
     """
-    provider = _checked_provider(options)
-    settings = _settings(options, config or {})
-    if recording is not None:
-        settings.enable_profiling = True
-        settings.profile_file_prefix = str(recording)
-    if graph is not None:
-        settings.optimized_model_filepath = str(graph)
-        for key, value in _WEIGHTS_BESIDE.items():
-            settings.add_session_config_entry(key, value.format(name=graph.name))
-    chosen: list[Any] = [(provider.ort_name, dict(options.provider_options))]
-    if provider is not Provider.CPU:
-        chosen.append(Provider.CPU.ort_name)
+    options = replace(options, provider=provider_named(options.provider))
+    asked = options.provider
+    given = checked_options(asked, options.provider_options)
+    check_required(options.require, asked)
+    check_sizes(options.fix_shapes)
     if not model.is_file():
         raise InputError(f"the model {model} does not exist", expected="an .onnx file")
-    start = time.perf_counter_ns()
+    config = config or {}
+    if options.fix_shapes:
+        check_names(options.fix_shapes, _unfixed(model, asked, given), str(model))
+    opening = _Opening(model, options, config, recording, graph)
+    provider = asked
     try:
-        raw = _raw_session(model, settings, chosen)
-    except InputError as error:
+        chosen, creation_ms = opening.on(provider, given)
+    except CompiledModelError:
+        raise
+    except ToolkitError as error:
         if provider is Provider.CPU:
             raise
-        start = time.perf_counter_ns()
-        raw = _raw_session(model, settings, [Provider.CPU.ort_name])  # or the model is to blame
-        _fall_back(options, f"{provider.ort_name} does not start: {error.problem}")
+        chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
+        _fall_back(options, error)
         provider = Provider.CPU
-    creation_ms = (time.perf_counter_ns() - start) / 1e6
-    session = Session(raw, provider, creation_ms, str(model))
-    # A graph that folds to constants has no nodes left; only the CPU can be said to run it.
-    if session.placement.get(provider.ort_name, 0) or provider is Provider.CPU:
-        return session
-    _fall_back(
-        options,
-        f"{provider.ort_name} runs no node of {model}; ONNX Runtime placed "
-        + (", ".join(f"{n} on {name}" for name, n in session.placement.items()) or "none at all"),
-    )
-    session.provider = Provider.CPU
+    captured = cuda.is_captured(provider, given)
+    session = Session(chosen, provider, creation_ms, str(model), captured=captured)
+    if provider is not Provider.CPU:
+        check_compiled(session.compatibility, provider, options.provider_options, str(model))
+        cuda.check_capturable(provider, given, session.inputs)
+        _check_placed(session, options, model, config, explain=explain)
+    check_share(session.placed, options.require, asked, str(model))
     return session
 
 
-def _raw_session(model: Path, settings: Any, providers: Sequence[Any]) -> Any:
-    with _ort_failures(f"loading {model}"):
-        return ort.InferenceSession(model, settings, providers=providers, enable_fallback=0)
+class _Opening:
+    """What the sessions that one call may open have in common."""
+
+    def __init__(
+        self,
+        model: Path,
+        options: SessionOptions,
+        config: Mapping[str, str],
+        recording: Path | None,
+        graph: Path | None,
+    ) -> None:
+        self._model, self._options, self._config = model, options, config
+        self._recording, self._graph = recording, graph
+
+    def on(self, provider: Provider, given: Mapping[str, str]) -> tuple[Any, float]:
+        """The session of ONNX Runtime, and the milliseconds that its creation took."""
+        settings = ort_settings(self._options, self._config)
+        if self._recording is not None:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = str(self._recording)
+        if self._graph is not None:
+            settings.optimized_model_filepath = str(self._graph)
+            for key, value in _WEIGHTS_BESIDE.items():
+                settings.add_session_config_entry(key, value.format(name=self._graph.name))
+        start = time.perf_counter_ns()
+        quiet = stdout_kept() if provider in _TALKATIVE else nullcontext()
+        with quiet, ort_failures(f"loading {self._model}", provider):
+            chosen = _attached(settings, provider, given)
+            raw = ort.InferenceSession(self._model, settings, providers=chosen, enable_fallback=0)
+        return raw, (time.perf_counter_ns() - start) / 1e6
+
+
+def _attached(settings: Any, provider: Provider, given: Mapping[str, str]) -> list[Any] | None:
+    """What `InferenceSession` takes as providers; None where the settings name devices instead.
+
+    Raises:
+        SetupError: The provider is neither built in nor installed, or has no device.
+    """
+    if provider is Provider.CPU:
+        return [provider.ort_name]
+    if provider in cuda.NVIDIA:
+        cuda.preload()
+    # A registered plugin is listed as available too, and ignored when it is asked for by name.
+    if not (is_installed(provider) or has_devices(provider)):
+        if provider.ort_name in ort.get_available_providers():
+            return [(provider.ort_name, dict(given)), Provider.CPU.ort_name]
+        raise SetupError(
+            f"this onnxruntime build has no {provider.ort_name}",
+            expected=f"one of {', '.join(built_in_providers())}; {provider} comes with "
+            f"{provider.origin}",
+            fix="toolkit doctor   (says what starts here), or --allow-fallback to take the CPU",
+        )
+    rest = dict(given)
+    settings.add_provider_for_devices(devices(provider, rest), rest)
+    return None
 
 
 def built_in_providers() -> list[str]:
-    """ONNX Runtime's names of the providers that the installed wheel has."""
-    return [str(name) for name in ort.get_available_providers()]
+    """ONNX Runtime's names of what the installed wheels have, those of plugins included."""
+    names = [str(name) for name in ort.get_available_providers()]
+    plugins = (one.ort_name for one in Provider if is_installed(one))
+    return names + [name for name in plugins if name not in names]
 
 
-def _checked_provider(options: SessionOptions) -> Provider:
-    wanted = options.provider
-    if wanted is Provider.CPU and options.provider_options:
-        raise InputError(
-            f"the CPU takes no provider option {next(iter(options.provider_options))!r}",
-            expected="--provider-option beside a --provider that has options",
+def _unfixed(model: Path, provider: Provider, given: Mapping[str, str]) -> tuple[TensorSpec, ...]:
+    """The graph's inputs as the file says them, before a dimension is fixed."""
+    opening = _Opening(model, SessionOptions(graph_level="none", threads=1), {}, None, None)
+    try:
+        raw, _ = opening.on(Provider.CPU, {})
+    except InputError:  # a graph with nodes that the CPU does not know
+        if provider is Provider.CPU:
+            raise
+        raw, _ = opening.on(provider, given)
+    return tuple(_spec(node) for node in raw.get_inputs())
+
+
+def _check_placed(
+    session: Session,
+    options: SessionOptions,
+    model: Path,
+    config: Mapping[str, str],
+    *,
+    explain: bool,
+) -> None:
+    """Refuse a session that runs nothing on its provider, or has shapes that it cannot take."""
+    provider = session.provider
+    placed = session.placement.get(provider.ort_name, 0)
+    unfit = needs_sizes(session.inputs, str(provider)) if provider.needs_fixed_shapes else ""
+    if placed and not unfit:
+        return
+    if unfit:
+        expected, fix = "one size a dimension", how_to_fix(session.inputs)
+        problem = f"{unfit}: it would run {placed} of {sum(session.placement.values())} nodes"
+    else:
+        reason = why_nothing(model, options, config) if explain else ""
+        found = ", ".join(f"{n} on {name}" for name, n in session.placement.items())
+        problem = (
+            f"{provider.ort_name} runs no node of {model}; ONNX Runtime placed "
+            f"{found or 'none at all'}{f': {reason}' if reason else ''}"
         )
-    if wanted.ort_name in built_in_providers():
-        return wanted
-    _fall_back(options, f"this onnxruntime build has no {wanted.ort_name}")
-    return Provider.CPU
+        expected = "a graph with operators that it takes, and a machine that it runs on"
+        fix = "toolkit inspect MODEL   (says what each provider takes)"
+        if provider in cuda.NVIDIA and reason:
+            expected = "a GPU with its driver, and the libraries of CUDA and cuDNN"
+            fix = f"pip install 'onnx-edge-toolkit[{provider.extra}]'   (brings the libraries)"
+        elif provider is Provider.QNN:
+            expected += f"; as soc_model {OPTIONS[provider]['soc_model'].expected}"
+    fix = f"{fix}, or --allow-fallback to take the CPU"
+    error = SetupError(problem, expected=expected, fix=fix)
+    if placed:
+        _fall_back(options, error, "running the others on the CPU")
+    else:  # a graph that folds to constants has no nodes left either
+        _fall_back(options, error)
+        session.provider = Provider.CPU
 
 
-def _fall_back(options: SessionOptions, problem: str) -> None:
+def _fall_back(
+    options: SessionOptions, error: ToolkitError, instead: str = "running on the CPU"
+) -> None:
     if not options.allow_fallback:
-        raise SetupError(
-            problem,
-            expected=f"one of {', '.join(built_in_providers())}; {options.provider} comes with "
-            f"{options.provider.origin}",
-            fix="toolkit doctor   (says what starts here), or --allow-fallback to take the CPU",
-        )
-    warnings.warn(f"{problem}: running on the CPU", ToolkitWarning, stacklevel=3)
-
-
-def _threads(asked: int) -> int:
-    # 0 also lets ONNX Runtime bind its threads to cores, so it stays 0 where nothing limits us.
-    return default_threads() if asked == 0 and is_limited() else asked
-
-
-def _settings(options: SessionOptions, extra: Mapping[str, str]) -> Any:
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 4
-    settings.graph_optimization_level = graph_level(LEVEL_NAMES[options.graph_level])
-    config = {"session.record_ep_graph_assignment_info": "1", **extra}
-    if not options.spinning:
-        config["session.intra_op.allow_spinning"] = "0"
-    # What is asked for here, other than the default, goes before what a package asks for.
-    if options.threads or THREADS_KEY not in config:
-        config[THREADS_KEY] = str(options.threads)
-    if options.graph_level != "all":
-        config.pop(LEVEL_KEY, None)
-    settings.intra_op_num_threads = _threads(threads_of(config.pop(THREADS_KEY)))
-    for key, value in config.items():
-        if not set_field(settings, key, value):
-            settings.add_session_config_entry(key, value)
-    return settings
-
-
-def _placement(raw: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for graph in raw.get_provider_graph_assignment_info():
-        counts[graph.ep_name] = counts.get(graph.ep_name, 0) + len(graph.get_nodes())
-    return counts
+        if isinstance(error, SetupError):
+            raise error
+        problem = f"{options.provider.ort_name} does not start: {error.problem}"
+        raise SetupError(problem, expected=error.expected, fix=error.fix) from error
+    warnings.warn(f"{error.problem}: {instead}", ToolkitWarning, stacklevel=4)
 
 
 def _spec(node: Any) -> TensorSpec:
@@ -250,15 +337,3 @@ def _spec(node: Any) -> TensorSpec:
         dtype=_DTYPES.get(element, element),
         shape=tuple("?" if size is None else size for size in shape),
     )
-
-
-@contextmanager
-def _ort_failures(doing: str) -> Iterator[None]:
-    """Give ONNX Runtime's errors, which share no base class, our one type."""
-    try:
-        yield
-    except Exception as error:
-        theirs = type(error).__module__.startswith("onnxruntime")
-        if not (theirs or isinstance(error, (RuntimeError, ValueError))):
-            raise
-        raise InputError(f"ONNX Runtime failed while {doing}: {error}") from error

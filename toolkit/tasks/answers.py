@@ -9,7 +9,7 @@ from tokenizers import Encoding, Tokenizer
 from toolkit.errors import InputError
 from toolkit.tasks.reader import Batch, Item, Result
 from toolkit.tasks.specification import TextSpec
-from toolkit.tasks.text import half_a_character, input_fields
+from toolkit.tasks.text import fixed_length, half_a_character, input_fields, shortened
 from toolkit.tensors import Array, TensorSpec
 
 FIELDS = ("question", "context")
@@ -71,7 +71,8 @@ class AnswerReader:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._specification = specification
+        self._specification = shortened(specification, inputs)
+        self._fixed = fixed_length(inputs)
         self._fields = input_fields(inputs)
         self._no_answer = no_answer
 
@@ -117,7 +118,7 @@ class AnswerReader:
     def _feeds(self, questions: Sequence[_Question]) -> dict[str, Array]:
         rows = [[*_positions(question, window)] for question, window in _windows(questions)]
         owners = [question for question, _ in _windows(questions)]
-        width = max(map(len, rows))
+        width = self._fixed or max(map(len, rows))
         feeds: dict[str, Array] = {}
         for name, field, dtype in self._fields:
             fill = self._specification.pad_id if name == "input_ids" else 0

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
@@ -33,6 +34,8 @@ class TextEncoder:
         inputs: The graph's inputs.
         truncate: Cut texts that are too long, with a warning; they are errors otherwise.
 
+    Where the graph's sequence is fixed, every text is padded or cut to it.
+
     Raises:
         InputError: The file is missing or no tokenizer, or the graph takes another input.
     """
@@ -45,9 +48,10 @@ class TextEncoder:
         *,
         truncate: bool = True,
     ) -> None:
-        self._specification = specification
+        self._fixed = fixed_length(inputs)
+        self._specification = shortened(specification, inputs)
         self._truncate = truncate
-        self.tokenizer = open_tokenizer(file, specification)
+        self.tokenizer = open_tokenizer(file, self._specification, length=self._fixed)
         self._fields = input_fields(inputs)
 
     def __call__(self, items: Sequence[object], numbers: Sequence[int]) -> dict[str, Array]:
@@ -98,7 +102,8 @@ class TextEncoder:
         """One token of padding a text: no graph takes a sequence of length 0."""
         fill = {"input_ids": self._specification.pad_id}
         return {
-            name: np.full((batch, 1), fill.get(name, 0), dtype) for name, _, dtype in self._fields
+            name: np.full((batch, self._fixed or 1), fill.get(name, 0), dtype)
+            for name, _, dtype in self._fields
         }
 
     def _too_long(self, number: int, characters: int) -> None:
@@ -133,8 +138,25 @@ def input_fields(inputs: Sequence[TensorSpec]) -> list[tuple[str, str, type]]:
     return [(spec.name, _FIELDS[spec.name], np.dtype(spec.dtype).type) for spec in inputs]
 
 
-def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
+def fixed_length(inputs: Sequence[TensorSpec]) -> int | None:
+    """The tokens that the graph takes, [batch, sequence]; None where they are symbolic."""
+    sizes = {spec.shape[1] for spec in inputs if len(spec.shape) == 2}
+    return min((size for size in sizes if isinstance(size, int)), default=None)
+
+
+def shortened(specification: TextSpec, inputs: Sequence[TensorSpec]) -> TextSpec:
+    """The specification with no more tokens than the graph takes."""
+    most = min(specification.max_length, fixed_length(inputs) or specification.max_length)
+    return msgspec.structs.replace(specification, max_length=most)
+
+
+def open_tokenizer(file: Path, specification: TextSpec, *, length: int | None = None) -> Tokenizer:
     """A tokenizer with the specification's truncation and padding.
+
+    Args:
+        file: The `tokenizer.json`.
+        specification: Length limit and padding.
+        length: Tokens that every text is padded to; those of the batch's longest when not given.
 
     Raises:
         InputError: The file is missing or no tokenizer.
@@ -149,7 +171,9 @@ def open_tokenizer(file: Path, specification: TextSpec) -> Tokenizer:
             expected="a tokenizer.json of Hugging Face tokenizers",
         ) from error
     tokenizer.enable_truncation(specification.max_length)
-    tokenizer.enable_padding(pad_id=specification.pad_id, pad_token=specification.pad_token)
+    tokenizer.enable_padding(
+        pad_id=specification.pad_id, pad_token=specification.pad_token, length=length
+    )
     return tokenizer
 
 

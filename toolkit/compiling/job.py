@@ -1,0 +1,206 @@
+"""One parent graph, compiled for one chip after the other and judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.compiling.judging import Judge, calibration_feeds
+from toolkit.compiling.prepared import prepare
+from toolkit.compiling.report import Compiled
+from toolkit.errors import CheckFailedError, InputError
+from toolkit.evaluate.samples import Samples
+from toolkit.package import ModelPackage, Variant
+from toolkit.package.write import CompiledFor, add_variant
+from toolkit.progress import Progress
+from toolkit.runtime import Provider, Session, SessionOptions, open_session
+from toolkit.runtime.compiled import QnnCompatibility
+from toolkit.runtime.fresh import call_fresh
+from toolkit.runtime.placement import Placement
+
+SQNR_DB = 20.0
+"""Least signal-to-noise ratio of the outputs against the CPU's, for a graph in half precision: an
+error of a tenth of their size. Measured on QNN's simulator (2.7.0): 57 dB for a convolutional
+network, 26 for a fine-tuned MiniLM whose labels agree all the same."""
+
+CALIBRATION = 128
+"""Most samples that ranges are measured on; never more than half of the data."""
+
+PARITY_SLACK = 2.0
+"""`validate` allows so many times the difference that was measured here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all chips of one call have in common.
+
+    Attributes:
+        package: The package, with a component in focus.
+        parent: The variant that is compiled.
+        provider: What compiles it.
+        sizes: The size of every symbolic dimension.
+        precision: What is computed in; see `CompileReport`.
+        quantizes: Whether the graph is quantized to that first.
+        require: Least share of the nodes by the provider's word.
+        min_agreement: Least share of the samples with the CPU's answer.
+        progress: Called with a line for each thing that begins.
+    """
+
+    package: ModelPackage
+    parent: Variant
+    provider: Provider
+    sizes: Mapping[str, int]
+    precision: str
+    quantizes: bool
+    require: Mapping[str, float]
+    min_agreement: float
+    progress: Progress
+
+    def prepare(
+        self,
+        target: Path,
+        samples: Samples | None,
+        *,
+        limit: int,
+        seed: int,
+    ) -> Judge:
+        """Write the graph that is compiled, and say what its answers are held against."""
+        fixed = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        self.progress(f"{self.parent.name}{f' at {fixed}' if fixed else ''}: its answers")
+        model = self.package.verified(self.parent)
+        cpu = open_session(
+            model, SessionOptions(fix_shapes=self.sizes), config=self.parent.session_options
+        )
+        prepare(model, target, self.sizes)
+        judged = samples
+        if samples is not None and self.quantizes:
+            judged = self._quantize(target, cpu, samples, seed=seed)
+        if judged is not None and limit:
+            judged = judged.head(limit, seed=seed)
+        return Judge.of(self.package, cpu, self.sizes, judged)
+
+    def _quantize(self, model: Path, cpu: Session, samples: Samples, *, seed: int) -> Samples:
+        """Quantize the graph in place on some of the samples; returns the others."""
+        from toolkit.quantize.qnn import quantize_for_qnn
+
+        if len(samples) < 2:
+            raise InputError(
+                "the data holds one sample, and ranges are measured on others than are compared",
+                expected="two samples or more",
+            )
+        drawn = samples.head(min(CALIBRATION, len(samples) // 2), seed=seed)
+        chosen = {id(item) for item in drawn.items}
+        rest = [i for i, item in enumerate(samples.items) if id(item) not in chosen]
+        self.progress(f"{self.precision}: ranges on {len(drawn)} samples")
+        feeds = calibration_feeds(self.package, cpu, drawn)
+        quantize_for_qnn(model, model, feeds, bits=8 if self.precision == "int8" else 16)
+        return samples.take(rest)
+
+    def compile(
+        self, graph: Path, target: Path, options: Mapping[str, str], name: str, judge: Judge
+    ) -> Compiled:
+        """Compile for one chip, open what comes out, and judge it."""
+        chip = options["soc_model"]
+        self.progress(f"{name}: compiling for chip {chip}")
+        request: dict[str, Any] = {
+            "model": str(graph),
+            "target": str(target),
+            "provider": str(self.provider),
+            "provider_options": dict(options),
+            "require": dict(self.require),
+        }
+        found = call_fresh("toolkit.compiling.child", request, doing=f"compiling for chip {chip}")
+        placed = Placement(operators=found["operators"])
+        session = open_session(
+            target, SessionOptions(provider=self.provider, provider_options=options)
+        )
+        known = QnnCompatibility.parsed(session.compatibility)
+        if known is None or known.chips != (int(chip),):
+            raise InputError(
+                f"{self.provider.ort_name} compiled for {session.compatibility or 'no chip'}, and "
+                f"chip {chip} was asked for",
+                expected="a chip that this release of QNN's SDK knows",
+            )
+        self.progress(f"{name}: its answers")
+        parity = judge.parity(session)
+        made = Compiled(
+            variant=name,
+            soc=chip,
+            compatibility=session.compatibility,
+            size_bytes=target.stat().st_size,
+            nodes=placed.nodes,
+            elsewhere=placed.elsewhere(self.provider),
+            share=placed.share(self.provider) or 0.0,
+            max_abs_error=parity.max_abs_error,
+            sqnr_db=parity.sqnr_db,
+            compared=judge.rows,
+            agreement=judge.agreement(session),
+            samples=0 if judge.samples is None else len(judge.samples),
+            replaced=name in self.package.component.variants,
+        )
+        self._check(made, parity.mismatch)
+        return made
+
+    def _check(self, made: Compiled, mismatch: str) -> None:
+        if mismatch:
+            raise CheckFailedError(
+                f"what was compiled for chip {made.soc} has another signature: {mismatch}",
+                expected=f"outputs as {self.parent.name} has them; nothing was added",
+            )
+        # Written so that a NaN fails.
+        if made.agreement is not None and not made.agreement >= self.min_agreement:
+            raise CheckFailedError(
+                f"chip {made.soc} gives the CPU's answer to {made.agreement:.1%} of "
+                f"{made.samples} samples",
+                expected=f"at least {self.min_agreement:.1%}; nothing was added",
+                fix="--precision int8-16bit or fp16, or a lower --min-agreement",
+            )
+        if made.agreement is None and not made.sqnr_db >= SQNR_DB:
+            raise CheckFailedError(
+                f"the outputs of chip {made.soc} are {made.sqnr_db:.1f} dB from the CPU's noise",
+                expected=f"at least {SQNR_DB:g} dB on the reference inputs; nothing was added",
+                fix="--data FILE   (counts answers that change instead)",
+            )
+
+    def publish(
+        self, model: Path, made: Compiled, options: Mapping[str, str], judge: Judge, *, force: bool
+    ) -> None:
+        """Add the variant to the package."""
+        samples = judge.samples
+        details: dict[str, Any] = {
+            "soc": made.soc,
+            "fixed_shapes": dict(self.sizes),
+            "nodes": dict(made.nodes),
+            "elsewhere": dict(made.elsewhere),
+            "share": made.share,
+        }
+        if samples is not None:
+            details |= {
+                "agreement": made.agreement,
+                "samples": made.samples,
+                "data_sha256": samples.sha256,
+                "min_agreement": self.min_agreement,
+                "max_drop": 1 - self.min_agreement,
+            }
+        add_variant(
+            self.package,
+            model,
+            name=made.variant,
+            precision="fp16" if self.precision == "fp16" else self.precision.split("-")[0],
+            method=f"{self.provider}-{self.precision}",
+            parent=self.parent.name,
+            parity={
+                "max_abs_error": made.max_abs_error,
+                "sqnr_db": made.sqnr_db,
+                "limit": PARITY_SLACK * made.max_abs_error,
+            },
+            details=details,
+            step="compile",
+            preferred=False,
+            force=force,
+            compiled=CompiledFor(
+                ep=self.provider.ort_name,
+                provider_options=dict(options),
+                compatibility=made.compatibility,
+            ),
+        )
