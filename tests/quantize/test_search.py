@@ -87,7 +87,7 @@ def test_a_metric_that_drops_too_far_ends_with_5_and_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = file_hashes(package.path)
-    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin, keeps_nodes=False),))
     code = main(["quantize", str(package.path), "--data", str(data), "--json"])
     captured = capsys.readouterr()
     assert code == 5
@@ -300,7 +300,7 @@ def test_without_labels_agreement_and_sqnr_are_held(
     assert report.limits == WITHOUT_LABELS
     assert candidate.sqnr_db is not None
     assert candidate.sqnr_db > 30
-    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin, keeps_nodes=False),))
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(package.path, data, reading=reading, name="other")
     (ruined,) = failed.value.report.candidates
@@ -370,7 +370,7 @@ def test_a_screened_candidate_is_refused_on_a_part_of_the_samples(
     package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_data(tmp_path / "many.csv", package.path, rows=500)
-    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin),))
+    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin, keeps_nodes=False),))
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(package.path, data, limits=Limits(min_agreement=0.9))
     (candidate,) = failed.value.report.candidates
