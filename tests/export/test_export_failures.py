@@ -90,7 +90,7 @@ def test_force_does_not_replace_the_source(model: Path, target: Path) -> None:
         ({"opset": 23}, "18 to 21"),
         ({"opset": 7}, "18 to 21"),
         ({"tolerance": float("nan")}, "from 0 on"),
-        ({"exporter": "tf2onnx"}, "auto, transformers, torch, optimum"),
+        ({"exporter": "tf2onnx"}, "auto, torchscript, transformers, torch, optimum"),
     ],
 )
 def test_options_are_checked_before_anything_runs(
