@@ -76,7 +76,7 @@ def test_a_question_in_the_form_of_a_conversation_is_answered(package: Path) -> 
 def test_four_bits_answer_alike(package: Path, tmp_path: Path) -> None:
     data = tmp_path / "texts.jsonl"
     data.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), encoding="utf-8")
-    report = quantize(package, data)
+    report = quantize(package, data, methods=["blockwise"])
     assert report.chosen == "int4"
     (candidate,) = report.candidates
     assert candidate.size_bytes < 0.25 * report.parent.size_bytes

@@ -29,7 +29,7 @@ def test_it_is_trained_exported_quantized_and_continues_texts(tmp_path: Path) ->
     measured = evaluate(package, everything).metrics["perplexity"].value
     assert measured == pytest.approx(report.metrics["test"].metrics["perplexity"].value, rel=1e-3)
 
-    found = quantize(package, data, limits=Limits(max_batch_flips=3))
+    found = quantize(package, data, methods=["blockwise"], limits=Limits(max_batch_flips=3))
     assert found.chosen == "int4"
     assert found.candidates[0].size_bytes < 0.4 * found.parent.size_bytes
     assert validate(package, data=data).passed

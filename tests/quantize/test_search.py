@@ -14,6 +14,7 @@ from tests.builders import matmul
 from tests.quantize.graphs import WIDTH, normalized
 from tests.quantize.packages import write_data, write_words_package
 from toolkit.cli.main import main
+from toolkit.cli.quantized import _row
 from toolkit.errors import InputError
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.evaluate.validation import FLOAT_LIMIT, validate
@@ -467,3 +468,10 @@ def test_a_search_of_plain_tensors_is_held_by_agreement(tmp_path: Path) -> None:
     assert report.candidates[0].flips == {
         **dict.fromkeys(("short mates", "long mates", "one thread", "two threads"), 0)
     }
+
+
+def test_the_table_of_a_language_model_shows_what_its_gate_looks_at() -> None:
+    judged = Candidate(variant="int4", method="blockwise", drop=0.0073, perplexity_rise=0.0123)
+    assert "+1.2%" in _row(judged)
+    assert "0.0073" not in _row(judged)
+    assert "0.0073" in _row(replace(judged, perplexity_rise=None))

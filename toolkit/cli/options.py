@@ -106,7 +106,8 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on
 DataOption = Annotated[
     Path,
     typer.Option(
-        "--data", help="Labeled data: .csv, .jsonl (also .gz), .npz, or a folder of images."
+        "--data",
+        help="Data, labeled but for language models: .csv, .jsonl (also .gz), .npz, or a folder of images.",
     ),
 ]
 TextColumnOption = Annotated[

@@ -16,7 +16,9 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
         output.show_json(report.as_json())
         return
     metric = report.metric.replace("_", " ") or "metric"
-    heads = ["method", "size", "p50 ms", metric, "drop", "agree", "flips", "change"]
+    is_language = any(one.perplexity_rise is not None for one in report.candidates)
+    loss = "perplexity" if is_language else "drop"
+    heads = ["method", "size", "p50 ms", metric, loss, "agree", "flips", "change"]
     rows = [_row(candidate) for candidate in (report.parent, *report.candidates)]
     title = f"{report.n} samples, {report.seconds:.0f} s"
     output.show_table(title, heads, rows, note=_note(report), width=WIDTH)
@@ -31,11 +33,18 @@ def _row(candidate: "Candidate") -> list[str]:
         output.size(candidate.size_bytes) if candidate.size_bytes else "",
         _latency(candidate),
         "" if candidate.metric is None else _estimate(candidate),
-        output.number(candidate.drop, ".4f"),
+        _loss(candidate),
         output.number(candidate.agreement, ".4f"),
         "" if flips is None else str(max([flips, *candidate.flips.values()])),
         output.number(candidate.largest_change, ".4f"),
     ]
+
+
+def _loss(candidate: "Candidate") -> str:
+    """What the gate looks at: how far the metric falls, or a language model's perplexity rises."""
+    if candidate.perplexity_rise is not None:
+        return f"{candidate.perplexity_rise:+.1%}"
+    return output.number(candidate.drop, ".4f")
 
 
 def _latency(candidate: "Candidate") -> str:
