@@ -12,7 +12,7 @@ from tests.tiny_package import GRAPH, write_tiny_package
 from toolkit import load
 from toolkit.cli.main import main
 from toolkit.errors import InputError, ToolkitWarning
-from toolkit.rows import fixed_rows
+from toolkit.rows import fixed_rows, run_rows
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tensors import TensorSpec
 
@@ -103,3 +103,10 @@ def test_the_command_takes_sizes(
         assert document["placement"].keys() == {"CPUExecutionProvider"}
         assert document["elsewhere"] == {}
         assert document["results"][0]["label"] == "positive"
+
+
+@pytest.mark.parametrize("rows", [np.ones((0, 8), np.float32), np.array(1.0, np.float32)])
+def test_feeds_without_a_row_are_refused_for_their_shape(tmp_path: Path, rows: Any) -> None:
+    session = open_session(write_graph(tmp_path / "model.onnx", batch=4), SessionOptions())
+    with pytest.raises(InputError, match="running"):
+        run_rows(session, {"x": rows})
