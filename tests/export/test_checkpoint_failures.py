@@ -257,3 +257,14 @@ def test_a_gguf_file_of_another_kind_or_of_none(
     message = refused(tmp_path / "clip.gguf")
     assert f"{tmp_path / 'clip.gguf'} cannot be read as GGUF" in message
     assert "architecture clip" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(
+    value: float, model: Path, refused: Callable[..., str]
+) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["classifier.weight"][0, 1] = value
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    message = refused(model)
+    assert f"{model / 'model.safetensors'}: the weight 'classifier.weight' has 1 of 64" in message

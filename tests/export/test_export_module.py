@@ -276,3 +276,36 @@ def test_renaming_keeps_a_value_that_has_the_name_already() -> None:
     nodes = [(*node.input, *node.output) for node in model.graph.node]
     assert nodes == [("in", "y.1"), ("y.1", "y")]
     assert (model.graph.input[0].name, model.graph.output[0].name) == ("in", "y")
+
+
+class Masked(nn.Module):
+    """A row and a mask of infinities; NaN where it is told to."""
+
+    def __init__(self, *, spoiled: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.spoiled = spoiled
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf, 0.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.linear(x) + self.mask
+        return answer - answer if self.spoiled else answer
+
+
+def masked(**options: bool) -> Exportable:
+    return Exportable(module=Masked(**options), inputs={"x": torch.randn(3, 3)})
+
+
+def test_infinities_that_are_meant_are_exported(tmp_path: Path) -> None:
+    made = export(masked(), tmp_path / "a.ortpackage")
+    assert made.parity.max_abs_error <= made.parity.limit
+
+
+def test_answers_and_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the output 'output' of module holds 3 NaN of 9"):
+        export(masked(spoiled=True), tmp_path / "a.ortpackage")
+    source = masked()
+    nn.init.constant_(source.module.get_parameter("linear.bias"), torch.nan)
+    with pytest.raises(InputError, match=r"module: the weight 'linear\.bias' has 3 of 3"):
+        export(source, tmp_path / "a.ortpackage")
+    assert not (tmp_path / "a.ortpackage").exists()

@@ -17,6 +17,7 @@ from toolkit.export.checkpoint.files import CheckpointOptions, checkpoint_at
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
+from toolkit.export.torch_graph import check_finite
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -235,6 +236,7 @@ def _check_weights(module: nn.Module, name: str) -> None:
                 expected="float32 on the CPU: a package starts from the fp32 variant",
                 fix="return module.float().cpu()",
             )
+    check_finite(module, name)
 
 
 def weights_sha256(module: nn.Module) -> str:

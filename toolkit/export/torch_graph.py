@@ -106,6 +106,31 @@ def run_module(module: nn.Module, feeds: Feeds, *, output_names: Sequence[str]) 
     return {name: value.detach().cpu().numpy() for name, value in named.items()}
 
 
+def check_finite(module: nn.Module, where: str) -> None:
+    """Whether weights are numbers; a buffer may hold infinities, as a mask does.
+
+    Args:
+        module: The module.
+        where: What its weights are from, for the message.
+
+    Raises:
+        InputError: A parameter holds NaN or an infinity, or a buffer NaN.
+    """
+    import torch
+
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    for name, value in module.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        is_wrong = ~torch.isfinite(value) if name in parameters else torch.isnan(value)
+        if bool(is_wrong.any()):
+            raise InputError(
+                f"{where}: the weight {name!r} has {int(is_wrong.sum()):,} of {value.numel():,} "
+                "values that are NaN or infinite",
+                expected="finite weights: training has diverged, or the file is damaged",
+            )
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for torch: sums then run in one order, and references are the same every time."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from toolkit.errors import CheckFailedError, InputError, ToolkitError
 from toolkit.export import graph, optimum_graph, torch_graph, torchscript_graph, transformers_graph
 from toolkit.export.comparison import ExportParity, compared
@@ -246,6 +248,7 @@ def _answers(source: TorchSource, part: TorchPart) -> dict[str, Array]:
             expected="a forward that takes the inputs as keyword arguments by these names: "
             + ", ".join(part.feeds),
         ) from error
+    _check_numbers(source, outputs if part.read is None else part.read(part.feeds, outputs))
     if source.kind != "checkpoint":  # those make their task from the model's own config
         if source.task.output not in ("", *outputs):
             raise InputError(
@@ -254,6 +257,17 @@ def _answers(source: TorchSource, part: TorchPart) -> dict[str, Array]:
             )
         _check_readable(source, outputs)
     return outputs
+
+
+def _check_numbers(source: TorchSource, outputs: Mapping[str, Array]) -> None:
+    """Refuse NaN, which no graph could be compared with; an infinity may be meant, as a mask."""
+    for name, value in outputs.items():
+        if value.dtype.kind == "f" and np.isnan(value).any():
+            raise InputError(
+                f"the output {name!r} of {source.name} holds {int(np.isnan(value).sum()):,} NaN of "
+                f"{value.size:,} values for its own example inputs",
+                expected="numbers; infinities are allowed",
+            )
 
 
 def _check_readable(source: TorchSource, outputs: Mapping[str, Array]) -> None:

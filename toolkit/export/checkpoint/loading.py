@@ -8,7 +8,7 @@ from toolkit.errors import InputError, SetupError
 from toolkit.export.checkpoint.files import CONFIG, CheckpointFiles
 from toolkit.export.checkpoint.tasks import classes_of
 from toolkit.export.libraries import quiet
-from toolkit.export.torch_graph import first_line
+from toolkit.export.torch_graph import check_finite, first_line
 from toolkit.tasks import TaskName
 
 
@@ -67,8 +67,8 @@ def load_model(
         unused: How the names of weights begin that may be missing, since no answer needs them.
 
     Raises:
-        InputError: Weights are missing or of the wrong shape, or the checkpoint has none for the
-            head.
+        InputError: Weights are missing, of the wrong shape or not finite, or the checkpoint has
+            none for the head.
     """
     transformers = transformers_extra()
     automatic = next(
@@ -102,6 +102,7 @@ def load_model(
             expected=f"a checkpoint that was trained for {task}",
             fix="--task feature-extraction        (needs no head)",
         )
+    check_finite(model, str(files.weights[0] if len(files.weights) == 1 else files.path))
     return model.eval()
 
 
