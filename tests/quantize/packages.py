@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx import TensorProto, checker, helper, load_model, numpy_helper, save
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from toolkit import load
 from toolkit.package import Contents, ModelPackage, Source
 from toolkit.package.write import Part, replacing, write_package
+from toolkit.quantize.context import Context
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import TaskSpec, TextSpec
 from toolkit.tensors import TensorSpec
@@ -122,3 +123,15 @@ def copy_package(package: ModelPackage, path: Path) -> Path:
     """A copy to change."""
     shutil.copytree(package.path, path)
     return path
+
+
+def ruin(model: Path, target: Path, context: Context) -> int:
+    """A quantizer that turns every answer into the first label."""
+    proto = load_model(model)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "bias":
+            bias = numpy_helper.to_array(tensor).copy()
+            bias[0] += 1e6
+            tensor.CopyFrom(numpy_helper.from_array(bias, "bias"))
+    save(proto, target)
+    return 1

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,6 +59,27 @@ class Budget:
         """Raise OutOfTimeError where the end is reached, or what comes next would pass it."""
         if self.clock() + needed_s >= self.end:
             raise OutOfTimeError
+
+
+def sqnr_db(runs: Iterable[tuple[Mapping[str, Array], Mapping[str, Array]]]) -> float:
+    """Ratio of float outputs to what they change by, over runs of two models on the same feeds.
+
+    Infinity where they are equal or none is float; minus infinity where one has another shape, or
+    there is noise and no signal.
+    """
+    signal = noise = 0.0
+    for before, after in runs:
+        for name, value in before.items():
+            if np.asarray(value).dtype.kind != "f":
+                continue
+            if value.shape != after[name].shape:
+                return -math.inf
+            exact = value.astype(np.float64)
+            signal += float((exact**2).sum())
+            noise += float(((exact - after[name]) ** 2).sum())
+    if not noise:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 @dataclass(kw_only=True)
@@ -269,18 +290,8 @@ class Judge:
         )
 
     def _sqnr_db(self, model: Model) -> float:
-        """Of all outputs, over a few samples, each run alone; infinity where they are equal."""
-        signal = noise = 0.0
-        for item in self._few.items:
-            feeds = self.encode([item])
-            before, after = self.model.session.run(feeds), model.session.run(feeds)
-            for name, value in before.items():
-                if np.asarray(value).dtype.kind != "f" or value.shape != after[name].shape:
-                    continue
-                exact = value.astype(np.float64)
-                signal += float((exact**2).sum())
-                noise += float(((exact - after[name]) ** 2).sum())
-        return 10 * math.log10(signal / noise) if noise and signal else math.inf
+        fed = (self.encode([item]) for item in self._few.items)
+        return sqnr_db((self.model.session.run(one), model.session.run(one)) for one in fed)
 
     def _perplexity_rise(self, answers: Answers) -> float | None:
         if not self.is_language:

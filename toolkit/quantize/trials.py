@@ -127,7 +127,7 @@ class Trials:
             for method in methods:
                 self.judge.budget.check()
                 found = self._tried(method, method.name, self.context)
-                self.tried.append(found)
+                self._keep(found)
                 if self._is_promising(found, method) and self._is_near(found):
                     self._repair(method)
             rest = [
@@ -168,11 +168,20 @@ class Trials:
         self.progress(f"{label}: {found.why or 'keeps every promise'}")
         return replace(found, seconds=round(self.settings.clock() - began, 2))
 
+    def _keep(self, found: Candidate) -> None:
+        """Take a candidate down, and remove the graphs of those that it beats."""
+        self.tried.append(found)
+        judge = self.judge
+        first = best(self.passed, self.settings.objective, parent_bytes=judge.parent_bytes)
+        for label, made in self.made.items():
+            if first is not None and label != first.method:
+                made.file.unlink(missing_ok=True)
+
     def _judged(self, blank: Candidate, method: Method, file: Path, context: Context) -> Candidate:
         try:
             with quieted():
                 changed = method.apply(self.source, file, context)
-        except QuantizerError as error:
+        except (QuantizerError, InputError) as error:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
             return replace(blank, why="no node of this graph could be quantized")
@@ -185,7 +194,8 @@ class Trials:
         judge, objective = self.judge, self.settings.objective
         if not candidate.why or candidate.agreement is None or not method.keeps_nodes:
             return False
-        if (candidate.batch_flips or 0) > judge.limits.max_batch_flips:
+        flips = max([candidate.batch_flips or 0, *candidate.flips.values()])
+        if flips > judge.limits.max_batch_flips:
             return False
         is_less = candidate.size_bytes < judge.parent_bytes or (candidate.latency_ratio or 1.0) < 1
         first = best(self.passed, objective, parent_bytes=judge.parent_bytes)
@@ -217,9 +227,13 @@ class Trials:
         key = (method.grain, method.bits)
         if key not in self.ranked:
             self.progress(f"{method.name}: which nodes are sensitive")
-            self.ranked[key] = sensitivities(
-                self.source, self.context, grain=method.grain, bits=method.bits
-            )
+            try:
+                self.ranked[key] = sensitivities(
+                    self.source, self.context, grain=method.grain, bits=method.bits
+                )
+            except (QuantizerError, InputError) as error:
+                self.progress(f"{method.name}: its sensitive nodes were not found: {error}")
+                return
         nodes = [found.node for found in self.ranked[key]]
         count = 1
         while count <= len(nodes) // 2:
@@ -227,7 +241,7 @@ class Trials:
             keep = frozenset(nodes[:count]) | self.context.keep
             label = f"{method.name}-keep{count}"
             found = self._tried(method, label, replace(self.context, keep=keep))
-            self.tried.append(found)
+            self._keep(found)
             if not found.why or found.why.startswith("the quantizer failed"):
                 return
             count *= 2
