@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from toolkit.package import ModelPackage, Variant
 from toolkit.runtime import Provider, SessionOptions
+from toolkit.runtime.provider_options import given_options
 
 HALF_PRECISION = frozenset({Provider.CUDA, Provider.TENSORRT, Provider.DIRECTML, Provider.WEBGPU})
 """Providers that compute in fp16 what a package holds in fp16; the CPU casts it, node by node."""
@@ -23,22 +24,27 @@ def chosen_variant(package: ModelPackage, name: str | None, options: SessionOpti
         options: Provider and its options.
 
     Raises:
-        InputError: There is no such variant.
+        InputError: There is no such variant, or the provider has no such option.
     """
     if name is not None or not package.variants:
         return package.variant(name)
-    wanted, given = options.provider.ort_name, options.provider_options
     general = [one for one in package.variants if one.entry.ep == Provider.CPU.ort_name]
     if options.provider is not Provider.CPU:
         for one in package.variants:
-            own = one.entry.executor_info.ort.provider_options
-            if one.entry.ep == wanted and all(given.get(k, v) == v for k, v in own.items()):
+            if one.entry.ep == options.provider.ort_name and _agrees(one, options):
                 return one
     if options.provider in HALF_PRECISION:
         for one in general:
             if one.contents.precision == "fp16":
                 return one
     return general[0] if general else package.variant(None)
+
+
+def _agrees(variant: Variant, options: SessionOptions) -> bool:
+    """Whether no option that is given says otherwise than the variant's own."""
+    given = given_options(options.provider, options.provider_options)
+    own = given_options(options.provider, variant.entry.executor_info.ort.provider_options)
+    return all(given.get(name, value) == value for name, value in own.items())
 
 
 def chosen_of_each(

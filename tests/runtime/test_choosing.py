@@ -46,6 +46,9 @@ def compiled(entry: VariantEntry, chip: str) -> VariantEntry:
         ("openvino", {}, "fp32"),
         ("qnn", {}, "chip-57"),
         ("qnn", {"soc_model": "69"}, "chip-69"),
+        ("qnn", {"soc_model": "SM8650"}, "chip-57"),
+        ("qnn", {"soc_model": "069", "backend_type": "HTP"}, "chip-69"),
+        ("qnn", {"soc_model": "SM8550"}, "fp32"),
         ("qnn", {"soc_model": "43"}, "fp32"),
     ],
 )

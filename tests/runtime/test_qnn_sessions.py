@@ -88,15 +88,16 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_compiled_graph_runs_on_its_chip(compiled: Path) -> None:
-    for given in ({}, {"soc_model": "57"}):
+    for given in ({}, {"soc_model": "57"}, {"soc_model": "SM8650"}):
         session = opened(compiled, provider_options=given)
         assert session.placed.operators == {HERE: {"com.microsoft.EPContext": 1}}
         assert session.run(feeds(4))["y"].shape == (4, 8)
 
 
-def test_a_graph_that_was_compiled_for_another_chip_is_refused(compiled: Path) -> None:
+@pytest.mark.parametrize("chip", ["69", "069", "SM8750"])
+def test_a_graph_that_was_compiled_for_another_chip_is_refused(compiled: Path, chip: str) -> None:
     with pytest.raises(CompiledModelError, match="for chip 57, and soc_model is 69") as caught:
-        opened(compiled, provider_options={"soc_model": "69"})
+        opened(compiled, provider_options={"soc_model": chip})
     assert caught.value.exit_code == 3
     assert "--soc 69" in caught.value.fix
 

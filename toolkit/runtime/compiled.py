@@ -58,7 +58,8 @@ def check_compiled(
     Args:
         compatibility: From the model's metadata, or from its package; empty for no compiled graph.
         provider: What shall run it.
-        asked: Provider options that were given; without `soc_model` any chip will do.
+        asked: Provider options that were given, as `given_options` spells them; without
+            `soc_model` any chip will do.
         model: What the model is called, for messages.
 
     Raises:
@@ -67,8 +68,8 @@ def check_compiled(
     known = QnnCompatibility.parsed(compatibility)
     if provider is not Provider.QNN or known is None:
         return
-    chip = asked.get("soc_model", "")
-    if chip.isdecimal() and int(chip) and known.chips != (0,) and int(chip) not in known.chips:
+    chip = int(asked.get("soc_model", "0"))
+    if chip and known.chips != (0,) and chip not in known.chips:
         compiled = ", ".join(map(str, known.chips))
         raise CompiledModelError(
             f"{model} was compiled for chip {compiled}, and soc_model is {chip}",

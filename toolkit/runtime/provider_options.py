@@ -233,3 +233,19 @@ def checked_options(provider: Provider, given: Mapping[str, str]) -> dict[str, s
             )
         checked[name] = value
     return checked
+
+
+def given_options(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:
+    """The options that were given, without the defaults, as the provider spells them.
+
+    Two texts may mean the same, as "SM8650" and "057" do: only these are to be compared.
+
+    Args:
+        provider: The execution provider.
+        given: Texts by name.
+
+    Raises:
+        InputError: See `checked_options`.
+    """
+    checked = checked_options(provider, given)
+    return {name: checked[name] for name in given}

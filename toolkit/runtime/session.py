@@ -17,7 +17,7 @@ from toolkit.runtime.dimensions import check_names, check_sizes, how_to_fix, nee
 from toolkit.runtime.failures import CompiledModelError, ort_failures
 from toolkit.runtime.options import GraphLevel, SessionOptions, ort_settings, provider_named
 from toolkit.runtime.placement import Placement, check_required, check_share, placement_of
-from toolkit.runtime.provider_options import OPTIONS, checked_options
+from toolkit.runtime.provider_options import OPTIONS, checked_options, given_options
 from toolkit.runtime.providers import Provider
 from toolkit.tensors import Array, Feeds, TensorSpec
 
@@ -195,7 +195,8 @@ def open_session(
     captured = cuda.is_captured(provider, given)
     session = Session(chosen, provider, creation_ms, str(model), captured=captured)
     if provider is not Provider.CPU:
-        check_compiled(session.compatibility, provider, options.provider_options, str(model))
+        asked_for = given_options(provider, options.provider_options)
+        check_compiled(session.compatibility, provider, asked_for, str(model))
         cuda.check_capturable(provider, given, session.inputs)
         _check_placed(session, options, model, config, explain=explain)
     check_share(session.placed, options.require, asked, str(model))
