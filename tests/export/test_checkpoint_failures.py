@@ -20,6 +20,10 @@ from tests.export.checkpoints import (
     save,
 )
 from toolkit.cli.main import main
+from toolkit.errors import ToolkitWarning
+from toolkit.export.checkpoint import CheckpointOptions, Opened
+from toolkit.export.checkpoint.files import read_files
+from toolkit.export.checkpoint.tokenizers import write_tokenizer
 
 pytestmark = pytest.mark.torch
 
@@ -268,3 +272,25 @@ def test_weights_that_are_not_finite(
     save_file(weights, model / "model.safetensors", {"format": "pt"})
     message = refused(model)
     assert f"{model / 'model.safetensors'}: the weight 'classifier.weight' has 1 of 64" in message
+
+
+def with_rows(path: Path, rows: int) -> Path:
+    """Give a BERT more rows of its embedding than its tokenizer has tokens."""
+    kind: Any = transformers.BertForSequenceClassification
+    wider = kind.from_pretrained(path)
+    wider.resize_token_embeddings(rows)
+    wider.save_pretrained(path)
+    return path
+
+
+def test_a_tokenizer_far_smaller_than_the_model(model: Path, refused: Callable[..., str]) -> None:
+    message = refused(with_rows(model, 1230))
+    assert f"{model / 'tokenizer.json'} knows 110 tokens, the model has 1,230 rows" in message
+
+
+def test_a_tokenizer_somewhat_smaller_than_the_model(model: Path) -> None:
+    opened = Opened(
+        read_files(with_rows(model, 130), trust_pickle=False), CheckpointOptions(), model
+    )
+    with pytest.warns(ToolkitWarning, match="knows 110 tokens, the model has 130 rows"):
+        write_tokenizer(opened, model.parent / "preprocessing")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitWarning
 from toolkit.export.checkpoint.marian_tokenizer import has_marian_files, marian_tokenizer
 from toolkit.export.libraries import quiet
 from toolkit.export.torch_graph import first_line
@@ -28,6 +29,10 @@ _VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "
 _FEWEST = 64
 """A tokenizer with fewer tokens, for a model with many more, was built without its vocabulary:
 `BertTokenizerFast(vocab_file=...)` of transformers 5 has 5 (platform.md)."""
+
+_LEAST_SHARE, _USUAL_SHARE = 0.5, 0.9
+"""Of the model's rows: a tokenizer with fewer tokens is another model's, or may be. Rows without a
+token are padding up to a round number, mostly below 1 %."""
 
 
 def write_tokenizer(opened: Opened, folder: Path) -> tuple[Tokenizer, TextSpec]:
@@ -182,6 +187,18 @@ def _check_vocabulary(tokenizer: Tokenizer, rows: int, directory: Path) -> None:
             f"the tokenizer of {file} knows {len(vocabulary)} tokens, the model {rows}: it "
             "was built without its vocabulary",
             expected="the tokenizer that the model was trained with",
+        )
+    found = f"the tokenizer of {file} knows {len(vocabulary):,} tokens, the model has {rows:,} rows"
+    if len(vocabulary) < _LEAST_SHARE * rows:
+        raise InputError(
+            f"{found}: it belongs to another model",
+            expected="the tokenizer that the model was trained with",
+        )
+    if len(vocabulary) < _USUAL_SHARE * rows:
+        warnings.warn(
+            f"{found}: make sure that it is the one that the model was trained with",
+            ToolkitWarning,
+            stacklevel=3,
         )
 
 
