@@ -6,11 +6,14 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from tests.tiny_package import write_tiny_package
 from toolkit import load
 from toolkit.errors import InputError, ToolkitWarning
-from toolkit.tasks import ImageSpec, TaskSpec, open_task
+from toolkit.tasks import ImageSpec, TaskOptions, TaskSpec, TextSpec, open_task
 from toolkit.tasks.tabular import CategoricalColumn, FeatureTable, NumericColumn
 from toolkit.tensors import TensorSpec
 
@@ -204,3 +207,27 @@ def test_a_row_is_called_by_its_number() -> None:
     table = FeatureTable(columns=(NumericColumn(name="a"),))
     with pytest.raises(InputError, match="row 34, column 'a'"):
         table.encode([{"a": 1}, {"a": "x"}], [33, 34])
+
+
+def test_labels_of_zero_shot_are_not_cut_unasked(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))  # noqa: S106 - no secret
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    specification = TaskSpec(
+        name="zero-shot-image-classification",
+        output="logits",
+        image=ImageSpec(height=8, width=8, mode="L"),
+        text=TextSpec(max_length=4, pad_id=0, pad_token="[UNK]"),  # noqa: S106 - no secret
+        template="{}",
+    )
+    tokens = TensorSpec(name="input_ids", dtype="int64", shape=("texts", "sequence"))
+    item = np.zeros((8, 8), np.uint8)
+
+    def encode(*, truncate: bool) -> None:
+        options = TaskOptions(truncate=truncate, candidates=("a", "a a a a a"))
+        open_task(specification, tmp_path, (*IMAGE, tokens), options).encode([item])
+
+    with pytest.warns(ToolkitWarning, match="was cut to the first 4 tokens"):
+        encode(truncate=True)
+    with pytest.raises(InputError, match="text 2 .* has more than 4 tokens"):
+        encode(truncate=False)

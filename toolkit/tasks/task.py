@@ -239,7 +239,8 @@ def _image_reader(
     assert specification.text is not None
     assert preprocessing is not None
     tokens = [spec for spec in inputs if len(spec.shape) == 2]
-    texts = TextEncoder(preprocessing / "tokenizer.json", specification.text, tokens)
+    file, text = preprocessing / "tokenizer.json", specification.text
+    texts = TextEncoder(file, text, tokens, truncate=options.truncate)
     return ZeroShotReader(
         encoder,
         texts,
