@@ -21,6 +21,7 @@ from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitErro
 from toolkit.nvidia import driver_version
 from toolkit.runtime import Provider, SessionOptions, open_session
 from toolkit.runtime.explained import reason_in
+from toolkit.runtime.failures import NoProviderError
 
 QNN = pytest.mark.skipif(
     find_spec("onnxruntime_qnn") is None,
@@ -36,10 +37,40 @@ def refused(model: Path, **options: Any) -> ToolkitError:
 
 def test_1_a_provider_that_the_wheel_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(GRAPH, provider=Provider.NNAPI)
-    assert (type(error), error.exit_code) == (SetupError, 4)
+    assert (type(error), error.exit_code) == (NoProviderError, 4)
     assert "Android" in error.expected
     assert main(["infer", str(GRAPH), "--provider", "nnapi", "--json"]) == 4
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft", "nowhere"])
+def test_1_such_a_provider_is_the_reason_where_the_cpu_cannot_open_the_model_either(
+    tmp_path: Path, domain: str
+) -> None:
+    # The first holds a graph that was compiled for QNN, the second what nobody knows.
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    written = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    node = helper.make_node(
+        "EPContext",
+        ["x"],
+        ["y"],
+        domain=domain,
+        main_context=1,
+        embed_mode=1,
+        ep_cache_context=b"binary",
+        source="QNNExecutionProvider",
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(domain, 1)]
+    graph = helper.make_graph([node], "compiled", [value], [written])
+    model = tmp_path / "compiled.onnx"
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=opsets), model)
+    error = refused(model, provider=Provider.NNAPI)
+    assert (type(error), error.exit_code) == (NoProviderError, 4)
+    assert "has no NnapiExecutionProvider" in error.problem
+    assert refused(model).exit_code == 3
 
 
 def test_2_an_invented_name() -> None:
@@ -80,7 +111,7 @@ def test_3_a_plugin_is_taken_by_its_device_and_never_by_name(
     plugin = FakePlugin(monkeypatch, ())
     for _ in range(2):  # registered once, and without a device each time
         error = refused(GRAPH, provider=Provider.WEBGPU)
-        assert (type(error), error.exit_code) == (SetupError, 4)
+        assert (type(error), error.exit_code) == (NoProviderError, 4)
         assert "finds no device" in error.problem
     assert plugin.registered == ["WebGpuExecutionProvider"]
 

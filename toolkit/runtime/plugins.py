@@ -9,6 +9,7 @@ from typing import Any
 import onnxruntime as ort
 
 from toolkit.errors import SetupError
+from toolkit.runtime.failures import NoProviderError
 from toolkit.runtime.providers import Provider
 
 _REGISTERING = Lock()
@@ -30,12 +31,13 @@ def devices(provider: Provider, options: dict[str, str]) -> list[Any]:
         options: Its options; one that the choice of a device has answered is taken out.
 
     Raises:
-        SetupError: The library does not load, or finds no device of the kind.
+        NoProviderError: The library does not load, or finds no device.
+        SetupError: It finds none of the kind.
     """
     _register(provider)
     found = [one for one in ort.get_ep_devices() if one.ep_name == provider.ort_name]
     if not found:
-        raise SetupError(
+        raise NoProviderError(
             f"{provider.ort_name} is registered and finds no device here",
             expected=f"hardware that {provider} runs on, with its driver",
             fix="toolkit doctor   (says what starts here), or --allow-fallback to take the CPU",
@@ -70,7 +72,7 @@ def _register(provider: Provider) -> None:
             # Registered before, by us or another user of the process, and without a device.
             if "already registered" in str(error):
                 return
-            raise SetupError(
+            raise NoProviderError(
                 f"the library of {provider.ort_name} does not load: {error}",
                 expected=f"what {provider.origin} installs, and what it needs",
                 fix=f"pip install --force-reinstall 'onnx-edge-toolkit[{provider.extra}]'",

@@ -14,7 +14,7 @@ from toolkit.runtime import cuda
 from toolkit.runtime.bound import BoundRun
 from toolkit.runtime.chatter import stdout_kept
 from toolkit.runtime.dimensions import check_names, check_sizes, how_to_fix, needs_sizes
-from toolkit.runtime.failures import CompiledModelError, ort_failures
+from toolkit.runtime.failures import CompiledModelError, NoProviderError, ort_failures
 from toolkit.runtime.options import GraphLevel, SessionOptions, ort_settings, provider_named
 from toolkit.runtime.placement import Placement, check_required, check_share, placement_of
 from toolkit.runtime.provider_options import OPTIONS, checked_options, given_options
@@ -187,7 +187,8 @@ def open_session(
     except CompiledModelError:
         raise
     except ToolkitError as error:
-        if provider is Provider.CPU:
+        is_lacking = isinstance(error, NoProviderError)  # whatever the CPU would say
+        if provider is Provider.CPU or (is_lacking and not options.allow_fallback):
             raise
         chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
         _fall_back(options, error)
@@ -239,7 +240,8 @@ def _attached(settings: Any, provider: Provider, given: Mapping[str, str]) -> li
     """What `InferenceSession` takes as providers; None where the settings name devices instead.
 
     Raises:
-        SetupError: The provider is neither built in nor installed, or has no device.
+        NoProviderError: The provider is neither built in nor installed, or has no device.
+        SetupError: It has no device of the kind that is asked for.
     """
     if provider is Provider.CPU:
         return [provider.ort_name]
@@ -249,7 +251,7 @@ def _attached(settings: Any, provider: Provider, given: Mapping[str, str]) -> li
     if not (is_installed(provider) or has_devices(provider)):
         if provider.ort_name in ort.get_available_providers():
             return [(provider.ort_name, dict(given)), Provider.CPU.ort_name]
-        raise SetupError(
+        raise NoProviderError(
             f"this onnxruntime build has no {provider.ort_name}",
             expected=f"one of {', '.join(built_in_providers())}; {provider} comes with "
             f"{provider.origin}",
