@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import RLock
 
 _ONE_AT_A_TIME = RLock()
@@ -20,11 +20,12 @@ def stdout_kept() -> Iterator[None]:
     with _ONE_AT_A_TIME:
         try:
             kept = os.dup(1)
-            os.dup2(2, 1)
-        except OSError:  # one of the two is closed, and nothing printed gets anywhere
+        except OSError:  # it is closed, and nothing printed gets anywhere
             yield
             return
         try:
+            with suppress(OSError):  # stderr is closed: what is printed stays on stdout
+                os.dup2(2, 1)
             yield
         finally:
             if sys.platform != "win32":
