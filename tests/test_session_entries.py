@@ -8,7 +8,7 @@ from tests.tiny_package import GRAPH
 from toolkit.errors import InputError
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.runtime.entries import ARENA_KEY, LEVEL_KEY, PATTERN_KEY, SPINNING_KEY, THREADS_KEY
-from toolkit.runtime.options import ort_settings
+from toolkit.runtime.options import RECORD_KEY, ort_settings
 
 
 def test_what_a_package_asks_for_reaches_the_fields_of_the_session() -> None:
@@ -25,6 +25,11 @@ def test_what_is_asked_for_here_goes_before_the_package() -> None:
     settings = ort_settings(SessionOptions(threads=2, graph_level="extended"), asked)
     assert settings.intra_op_num_threads == 2
     assert settings.graph_optimization_level.name == "ORT_ENABLE_EXTENDED"
+
+
+def test_a_package_cannot_hide_where_its_nodes_run() -> None:
+    session = open_session(Path(GRAPH), SessionOptions(), config={RECORD_KEY: "0"})
+    assert session.placement["CPUExecutionProvider"] > 0
 
 
 @pytest.mark.parametrize(

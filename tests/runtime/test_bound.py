@@ -11,7 +11,7 @@ from tests.runtime.graphs import feeds, write_graph
 from toolkit.errors import InputError, SetupError
 from toolkit.runtime import Provider, SessionOptions, open_session
 from toolkit.runtime.bound import device_of
-from toolkit.runtime.cuda import check_capturable, is_captured, preload
+from toolkit.runtime.cuda import check_capturable, device_among, is_captured, preload
 from toolkit.runtime.session import Session
 from toolkit.tensors import TensorSpec
 
@@ -61,6 +61,43 @@ def test_a_captured_session_runs_on_bound_tensors(model: Path) -> None:
         np.testing.assert_array_equal(captured.run(values)["y"], plain.run(values)["y"])
     with pytest.raises(InputError, match=r"float32\[3, 8\]"):
         captured.run(feeds(3))
+
+
+def test_a_scalar_stays_one(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    shapes = {"x": ["batch"], "s": [], "y": ["batch"]}
+    x, s, y = (helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in shapes.items())
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "s"], ["y"])], "scaled", [x, s], [y])
+    opsets = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=opsets), tmp_path / "m.onnx")
+    values = np.arange(8, dtype=np.float32)[::2]
+    bound = open_session(tmp_path / "m.onnx", SessionOptions()).bind(
+        {"x": values, "s": np.array(3, np.float32)}
+    )
+    bound.run()
+    np.testing.assert_array_equal(bound.outputs()["y"], values * 3)
+    bound.feed({"x": values, "s": np.array(-1, np.float32)})
+    bound.run()
+    np.testing.assert_array_equal(bound.outputs()["y"], -values)
+
+
+def test_tensors_are_bound_on_the_device_that_was_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = open_session(model, SessionOptions())._raw
+    bound: list[int] = []
+
+    def kept(*_: object, device_id: int, name: str) -> None:
+        bound.append(device_id)
+
+    monkeypatch.setattr("toolkit.runtime.session.BoundRun", kept)
+    Session(raw, Provider.CUDA, 0.0, "model", device_id=3).bind(feeds(4))
+    Session(raw, Provider.CPU, 0.0, "model", device_id=3).bind(feeds(4))
+    assert bound == [3, 0]
+    assert device_among(Provider.CUDA, {"device_id": "3"}) == 3
+    assert device_among(Provider.TENSORRT, {}) == device_among(Provider.QNN, {"device_id": "1"})
 
 
 def test_the_memory_of_a_provider_is_named() -> None:

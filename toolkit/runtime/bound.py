@@ -50,7 +50,7 @@ class BoundRun:
         self._names = [node.name for node in raw.get_outputs()]
         with ort_failures(f"binding the tensors of {name}", provider):
             self._inputs = {
-                key: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), *self._device)
+                key: ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), *self._device)
                 for key, array in feeds.items()
             }
             self._binding = raw.io_binding()
@@ -79,7 +79,7 @@ class BoundRun:
             )
         with ort_failures(f"feeding {self._name}", self._provider):
             for key, array in feeds.items():
-                self._inputs[key].update_inplace(np.ascontiguousarray(array))
+                self._inputs[key].update_inplace(np.asarray(array, order="C"))
 
     def run(self) -> None:
         """Run, and wait until the outputs are there.

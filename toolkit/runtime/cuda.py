@@ -42,6 +42,11 @@ def is_captured(provider: Provider, options: Mapping[str, str]) -> bool:
     return options.get(_CAPTURES.get(provider, "")) == "1"
 
 
+def device_among(provider: Provider, options: Mapping[str, str]) -> int:
+    """The number of the GPU that NVIDIA's providers are asked to compute on; 0 for the others."""
+    return int(options.get("device_id", "0")) if provider in NVIDIA else 0
+
+
 def check_capturable(
     provider: Provider, options: Mapping[str, str], inputs: Sequence[TensorSpec]
 ) -> None:

@@ -15,7 +15,13 @@ from toolkit.runtime.bound import BoundRun
 from toolkit.runtime.chatter import stdout_kept
 from toolkit.runtime.dimensions import check_names, check_sizes, how_to_fix, needs_sizes
 from toolkit.runtime.failures import CompiledModelError, NoProviderError, ort_failures
-from toolkit.runtime.options import GraphLevel, SessionOptions, ort_settings, provider_named
+from toolkit.runtime.options import (
+    RECORD_KEY,
+    GraphLevel,
+    SessionOptions,
+    ort_settings,
+    provider_named,
+)
 from toolkit.runtime.placement import Placement, check_required, check_share, placement_of
 from toolkit.runtime.provider_options import OPTIONS, checked_options, given_options
 from toolkit.runtime.providers import Provider
@@ -66,9 +72,17 @@ class Session:
     """
 
     def __init__(
-        self, raw: Any, provider: Provider, creation_ms: float, name: str, *, captured: bool = False
+        self,
+        raw: Any,
+        provider: Provider,
+        creation_ms: float,
+        name: str,
+        *,
+        captured: bool = False,
+        device_id: int = 0,
     ) -> None:
         # captured: Runs are one recorded sequence of kernels, replayed on the same memory.
+        # device_id: The device of the provider, among several, that it computes on.
         self._raw = raw
         # onnxruntime's own `run` (1.31) checks names in Python and, with fallback on, tries again
         # on the CPU: feeds are checked before, and nothing falls back here. It costs 2 us a run.
@@ -76,6 +90,7 @@ class Session:
         self._replaying = Lock()
         self._bound: BoundRun | None = None
         self._name = name
+        self._device_id = device_id
         self.inputs = tuple(_spec(node) for node in raw.get_inputs())
         self.outputs = tuple(_spec(node) for node in raw.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
@@ -109,17 +124,18 @@ class Session:
                 raise
         return dict(zip(self._output_names, values, strict=True))
 
-    def bind(self, feeds: Feeds, *, device_id: int = 0) -> BoundRun:
+    def bind(self, feeds: Feeds) -> BoundRun:
         """Runs of one shape whose tensors stay on the provider's device.
 
         Args:
             feeds: The first values, which fix the shapes.
-            device_id: The device among several.
 
         Raises:
             InputError: ONNX Runtime refused the feeds.
             SetupError: The execution provider failed.
         """
+        # A session that fell back to the CPU has left the device.
+        device_id = 0 if self.provider is Provider.CPU else self._device_id
         return BoundRun(self._raw, self.provider, feeds, device_id=device_id, name=self._name)
 
     def recorded(self) -> tuple[Path, int]:
@@ -194,7 +210,14 @@ def open_session(
         _fall_back(options, error)
         provider = Provider.CPU
     captured = cuda.is_captured(provider, given)
-    session = Session(chosen, provider, creation_ms, str(model), captured=captured)
+    session = Session(
+        chosen,
+        provider,
+        creation_ms,
+        str(model),
+        captured=captured,
+        device_id=cuda.device_among(provider, given),
+    )
     if provider is not Provider.CPU:
         asked_for = given_options(provider, options.provider_options)
         check_compiled(session.compatibility, provider, asked_for, str(model))
@@ -220,7 +243,8 @@ class _Opening:
 
     def on(self, provider: Provider, given: Mapping[str, str]) -> tuple[Any, float]:
         """The session of ONNX Runtime, and the milliseconds that its creation took."""
-        settings = ort_settings(self._options, self._config)
+        # Without the record nothing says where nodes run, whatever a package asks for.
+        settings = ort_settings(self._options, {**self._config, RECORD_KEY: "1"})
         if self._recording is not None:
             settings.enable_profiling = True
             settings.profile_file_prefix = str(self._recording)
