@@ -1,12 +1,16 @@
 """The same input in other settings: what counts as depending on them."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
 from tests.quantize.packages import write_data, write_words_package
+from toolkit.errors import InputError
 from toolkit.evaluate.company import Setting, new_flips, other_settings
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.inference import Model, load
@@ -40,6 +44,30 @@ def test_a_float_model_with_a_mean_over_tokens_feels_padding_alone(tmp_path: Pat
     assert new_flips([*found.values()], [*found.values()]).keys() == {
         *("short mates", "long mates", "one thread", "two threads")
     }
+
+
+def test_a_graph_of_one_length_is_given_no_padding(tmp_path: Path) -> None:
+    package = write_words_package(tmp_path / "words.ortpackage")  # takes up to 16 tokens by itself
+    data = write_data(tmp_path / "data.csv", package.path, rows=4)
+    samples = read_samples(data, package.contents.task)
+    fixed = SessionOptions(fix_shapes={"sequence": 8})
+    file = package.variant("fp32").model
+    found = other_settings(
+        load(package.path, options=fixed),
+        samples,
+        lambda threads: open_session(file, replace(fixed, threads=threads)),
+    )
+    assert [setting.name for setting in found] == [n for n in NAMES if "padding" not in n]
+
+
+@pytest.mark.parametrize("change", [math.nan, math.inf])
+def test_a_parent_without_numbers_excuses_no_flip(change: float) -> None:
+    steady = Setting(name="one thread", flipped=frozenset(), largest_change=0.0, n=9)
+    broken = Setting(name="long mates", flipped=frozenset(), largest_change=change, n=9)
+    flipped = replace(broken, flipped=frozenset({1}), largest_change=0.2)
+    with pytest.raises(InputError, match=f"change by {change} with long mates"):
+        new_flips([steady, flipped], [steady, broken])
+    assert new_flips([replace(steady, largest_change=change)], [steady]) == {"one thread": 0}
 
 
 def test_mates_that_change_an_answer_are_found(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The same input in other settings: its answer must not depend on them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.errors import InputError
 from toolkit.evaluate.agreement import agreement, which_changed
 from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.samples import Samples, stacked
@@ -44,8 +46,8 @@ def other_settings(
 
     The settings: with the shortest and with the longest of the samples in the same batch (of rows
     and images, with those of the smallest and the largest values), with padding on the right and
-    on the left where the model takes token ids, and with one and with two threads. `new_flips` says
-    which of them count.
+    on the left where the model takes token ids of any length, and with one and with two threads.
+    `new_flips` says which of them count.
 
     Args:
         model: The variant; no language model.
@@ -79,7 +81,17 @@ def new_flips(found: Sequence[Setting], before: Sequence[Setting]) -> dict[str, 
     Args:
         found: Of the variant.
         before: Of its parent, on the same samples.
+
+    Raises:
+        InputError: The parent's own answers are not finite, and no setting would count.
     """
+    for setting in before:
+        if not math.isfinite(setting.largest_change):
+            raise InputError(
+                f"the parent's answers change by {setting.largest_change} with {setting.name}",
+                expected="finite answers of the float model for every sample",
+                fix="toolkit validate PKG   (on the parent)",
+            )
     own = {setting.name: setting for setting in before if setting.largest_change <= STEADY}
     return {
         setting.name: len(setting.flipped - own[setting.name].flipped)
@@ -138,8 +150,13 @@ def _every_second(answers: Answers) -> Answers:
 def _takes_padding(model: Model) -> bool:
     task = model.task
     spec = task.specification
-    is_text = spec.text is not None and spec.image is None and not task.reads_items
-    return is_text and all(len(tensor.shape) == 2 for tensor in model.inputs)
+    if spec.text is None or spec.image is not None or task.reads_items:
+        return False
+    from toolkit.tasks.text import fixed_length
+
+    # Texts are padded to a fixed length already: a graph of one has no room for more.
+    is_open = fixed_length(model.inputs) is None
+    return is_open and all(len(tensor.shape) == 2 for tensor in model.inputs)
 
 
 def _padded(model: Model, samples: Samples, side: str) -> Answers:
