@@ -16,6 +16,7 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.generation import GenerationOptions, generate
 from toolkit.generation.model import TextGenerator
+from toolkit.tasks import TaskOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 PROMPTS = ("the film", "Anna Schmidt moved from Lisbon", "Why?")
@@ -93,6 +94,15 @@ def test_a_long_prompt_keeps_its_end_and_leaves_room(model: TextGenerator) -> No
     with pytest.warns(ToolkitWarning, match="cut to its last 60 tokens"):
         answer = model(long, GenerationOptions(max_new_tokens=4))
     assert answer["tokens"] <= 4
+
+
+def test_an_answer_that_there_is_no_room_for(model: TextGenerator, package: Path) -> None:
+    options = GenerationOptions(max_new_tokens=4 * ROOM)
+    strict = load(package, reading=TaskOptions(truncate=False))
+    assert isinstance(strict, TextGenerator)
+    with pytest.raises(InputError, match=f"may have {4 * ROOM} tokens .* room for {ROOM} together"):
+        strict(PROMPTS[0], options)
+    assert strict(PROMPTS[0], GenerationOptions(max_new_tokens=4))["tokens"] <= 4
 
 
 def test_there_is_no_conversation_without_a_template(model: TextGenerator) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from toolkit.errors import InputError, ToolkitWarning
 from toolkit.generation import Answer, Ending, GenerationOptions, generate
+from toolkit.generation.loop import check_room
 from toolkit.tensors import Array
 
 END = 256
@@ -88,8 +90,23 @@ def test_the_limit_ends_an_answer_and_gives_out_what_was_held_back(tokenizer: To
 
 
 def test_an_answer_has_the_room_that_its_prompt_leaves(tokenizer: Tokenizer) -> None:
-    _, (answer,), _ = told(tokenizer, "abcdef", prompts=["12345"], room=9)
+    with pytest.warns(ToolkitWarning, match=r"answer 0 was cut after 4 of 128 tokens: .* for 9"):
+        _, (answer,), _ = told(tokenizer, "abcdef", prompts=["12345"], room=9)
     assert (answer.text, answer.ended_by) == ("abcd", "length")
+
+
+def test_an_answer_that_fits_ends_without_a_warning(tokenizer: Tokenizer) -> None:
+    _, (answer,), _ = told(tokenizer, "abcdef", prompts=["12345"], room=9, max_new_tokens=4)
+    assert (answer.text, answer.ended_by) == ("abcd", "length")
+    _, (answer,), _ = told(tokenizer, "abc", prompts=["12345"], room=9)
+    assert (answer.text, answer.ended_by) == ("abc", "end")
+
+
+def test_a_model_without_the_positions_for_an_answer_is_refused() -> None:
+    check_room(5, 1, most=4, room=9)
+    with pytest.raises(InputError, match="answer 2 may have 5 tokens") as caught:
+        check_room(5, 2, most=5, room=9)
+    assert caught.value.fix.startswith("--max-new-tokens 4,")
 
 
 def test_prompts_are_padded_on_the_left_and_ended_rows_masked(tokenizer: Tokenizer) -> None:

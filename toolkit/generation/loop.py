@@ -1,12 +1,14 @@
 """The loop of generation: logits, a token, its text, and again."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
+from toolkit.errors import InputError, ToolkitWarning
 from toolkit.generation.options import GenerationOptions
 from toolkit.generation.sampling import Sampler
 from toolkit.generation.text import Decodes, Detokenizer, StopStrings
@@ -80,6 +82,8 @@ class Answer:
         self.text = ""
         self.ended_by: Literal["end", "stop", "length"] | None = None
         self._most = min(options.max_new_tokens, ending.room - len(self.prompt))
+        self._asked = options.max_new_tokens
+        self._number = number
         self._ending = ending
         self._sampler = Sampler(options, number)
         self._rules = rules
@@ -105,6 +109,13 @@ class Answer:
         if self._stops.stopped:
             return piece + self._end("stop")
         if len(self.tokens) >= self._most:
+            if self._most < self._asked:
+                warnings.warn(
+                    f"answer {self._number} was cut after {self._most:,} of {self._asked:,} "
+                    f"tokens: prompt and answer have room for {self._ending.room:,}",
+                    ToolkitWarning,
+                    stacklevel=2,
+                )
             return piece + self._end("length")
         return piece
 
@@ -123,6 +134,28 @@ class Answer:
             "tokens_per_s": len(self.tokens) / self._seconds if self._seconds else 0.0,
             "ended_by": self.ended_by,
         }
+
+
+def check_room(prompt: int, number: int, *, most: int, room: int) -> None:
+    """Whether a model has the positions for a prompt and the longest answer.
+
+    Args:
+        prompt: Tokens of the prompt.
+        number: What messages call it.
+        most: Tokens that are asked for.
+        room: Tokens that the decoder can take, prompt and answer together.
+
+    Raises:
+        InputError: It has not.
+    """
+    if prompt + most > room:
+        left = room - prompt
+        raise InputError(
+            f"answer {number} may have {most:,} tokens behind {prompt:,} of the prompt: there is "
+            f"room for {room:,} together",
+            expected=f"at most {left:,} new tokens",
+            fix=f"--max-new-tokens {left}, or leave --no-truncate out",
+        )
 
 
 def generate(decoder: Decoder, answers: Sequence[Answer], *, pad_id: int) -> Iterator[list[str]]:

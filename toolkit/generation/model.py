@@ -8,7 +8,7 @@ from typing import overload
 from toolkit.choosing import options_for
 from toolkit.errors import InputError
 from toolkit.generation.decoder import CachedDecoder
-from toolkit.generation.loop import Answer, Decoder, Ending, generate
+from toolkit.generation.loop import Answer, Decoder, Ending, check_room, generate
 from toolkit.generation.options import GenerationOptions
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
@@ -107,6 +107,9 @@ class BatchGenerator(Generator):
             items: The batch.
             numbers: The items' places in the call, from 1; messages call them so.
             options: How to answer.
+
+        Raises:
+            InputError: An item does not fit the model, or, where nothing is cut, the answer.
         """
 
     def batch(  # type: ignore[override]  # adds the options, as Generator does
@@ -191,15 +194,23 @@ class TextGenerator(BatchGenerator):
         # A long prompt is cut, so that there is room for the answer; half of it at most.
         most = spec.max_context - min(options.max_new_tokens, spec.max_context // 2)
         chat = spec.chat if options.chat else None
+        prompts = [
+            self._encoder.ids(item, number, most=most, chat=chat)
+            for item, number in zip(items, numbers, strict=True)
+        ]
+        if not self._encoder.truncate:
+            for prompt, number in zip(prompts, numbers, strict=True):
+                asked = options.max_new_tokens
+                check_room(len(prompt), number, most=asked, room=spec.max_context)
         answers = [
             Answer(
-                self._encoder.ids(item, number, most=most, chat=chat),
+                prompt,
                 tokenizer=self._encoder.tokenizer,
                 options=options,
                 ending=Ending(end_ids=spec.end_ids, room=spec.max_context),
                 number=number,
             )
-            for item, number in zip(items, numbers, strict=True)
+            for prompt, number in zip(prompts, numbers, strict=True)
         ]
         return CachedDecoder(self.session, self._feeds), answers
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from toolkit.choosing import chosen_of_each, options_for
 from toolkit.errors import InputError
-from toolkit.generation.loop import Answer, Decoder, Ending
+from toolkit.generation.loop import Answer, Decoder, Ending, check_room
 from toolkit.generation.model import BatchGenerator, Generator
 from toolkit.generation.options import GenerationOptions
 from toolkit.generation.rules import logit_rules
@@ -44,13 +44,18 @@ class EncoderDecoder(Generator):
         pair: The two graphs.
         task: What the model is for.
         tokenizer: Makes text of tokens.
+        truncate: Cut answers that there is no room for, with a warning; asking for one is an error
+            otherwise.
     """
 
-    def __init__(self, pair: OpenPair, task: Task, tokenizer: Decodes) -> None:
+    def __init__(
+        self, pair: OpenPair, task: Task, tokenizer: Decodes, *, truncate: bool = True
+    ) -> None:
         super().__init__(pair.package.path, pair.variant, pair.encoder, task)
         check_decoder(pair.decoder.inputs, pair.encoder.outputs)
         self._decoder = pair.decoder
         self._tokenizer = tokenizer
+        self._truncate = truncate
 
     @property
     def placement(self) -> Mapping[str, int]:
@@ -91,11 +96,17 @@ class EncoderDecoder(Generator):
             number: The item's place in the call.
 
         Raises:
-            InputError: The form of a conversation is asked for.
+            InputError: The form of a conversation is asked for, or, where nothing is cut, more
+                tokens than there is room for.
         """
         if options.chat:
             raise InputError(f"{self.source} has no form of a conversation", fix="leave --chat out")
         spec = self.specification
+        if options.max_new_tokens == self.default_options.max_new_tokens:  # whatever there is
+            options = replace(options, max_new_tokens=spec.max_context - len(prompt))
+        if not self._truncate:
+            asked = options.max_new_tokens
+            check_room(len(prompt), number, most=asked, room=spec.max_context)
         ending = Ending(end_ids=spec.end_ids, room=spec.max_context)
         return Answer(
             prompt,
@@ -173,13 +184,10 @@ def load_translator(
     check_described(package, task)
     assert task.text is not None
     assert preprocessing is not None
-    encoder = TextEncoder(
-        preprocessing / "tokenizer.json",
-        task.text,
-        pair.encoder.inputs,
-        truncate=(reading or TaskOptions()).truncate,
-    )
-    return Translator(pair, Task(task, encoder), encoder.tokenizer)
+    truncate = (reading or TaskOptions()).truncate
+    file = preprocessing / "tokenizer.json"
+    encoder = TextEncoder(file, task.text, pair.encoder.inputs, truncate=truncate)
+    return Translator(pair, Task(task, encoder), encoder.tokenizer, truncate=truncate)
 
 
 def check_described(package: ModelPackage, task: TaskSpec) -> None:

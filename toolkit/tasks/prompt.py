@@ -26,6 +26,7 @@ class PromptEncoder:
 
     Attributes:
         tokenizer: Makes tokens of text, and text of tokens.
+        truncate: Whether anything is cut.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class PromptEncoder:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self._text = text
-        self._truncate = truncate
+        self.truncate = truncate
         self._generation = generation
         self._feeds = DecoderFeeds(inputs)
 
@@ -87,7 +88,7 @@ class PromptEncoder:
                 expected="at least one character",
             )
         if len(ids) > most:
-            if not self._truncate:
+            if not self.truncate:
                 raise InputError(
                     f"prompt {number} has {len(ids):,} tokens: beside the answer there is room for "
                     f"{most:,}",
