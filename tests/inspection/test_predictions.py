@@ -44,6 +44,7 @@ def test_fixed_shapes_are_what_is_predicted_at(symbolic: Path) -> None:
     found = {one.name: one for one in predict(symbolic, {"batch": 2})}
     assert found["nnapi"].predicted == found["qnn"].predicted == 1.0
     assert found["nnapi"].predicted_work == 1.0
+    assert {one.unknown for one in found.values()} == {0}
     assert found["nnapi"].changes == ()
 
 
@@ -93,7 +94,26 @@ def test_a_graph_that_onnxruntime_does_not_load_is_predicted_from_the_file(tmp_p
     nodes = [helper.make_node("Relu", ["x"], ["h"]), graphs.node("Nonsense", "h")]
     file = saved(tmp_path / "odd.onnx", graphs.model(nodes, [("x", TensorProto.FLOAT, [2])]))
     found = next(one for one in predict(file) if one.name == "nnapi")
-    assert (found.taken, found.nodes) == (1, 2)
+    assert (found.taken, found.nodes, found.unknown) == (1, 2, 0)
+
+
+def test_nodes_whose_sizes_nobody_knows_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = [
+        helper.make_node("Nonsense", ["x"], ["h"]),  # what follows has neither type nor shape
+        helper.make_node("Relu", ["h"], ["r"]),
+        graphs.node("Sigmoid", "r"),
+    ]
+    file = saved(tmp_path / "odd.onnx", graphs.model(nodes, [("x", TensorProto.FLOAT, [2])]))
+    found = next(one for one in predict(file) if one.name == "nnapi")
+    assert (found.taken, found.nodes, found.unknown) == (2, 3, 2)
+    assert main(["inspect", str(file)]) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.split()[:1] == ["unknown"])
+    assert "nnapi 2" in line
+    assert main(["inspect", str(file), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["providers"]["nnapi"]["predictions"][0]["unknown"] == 2
 
 
 def test_nodes_are_counted_after_constants_are_folded(tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def show(predictions: "Sequence[Prediction]") -> None:
             for found in predictions
         ],
     )
+    unknown = [f"{found.name} {found.unknown}" for found in predictions if found.unknown]
+    if unknown:
+        output.show_text(
+            f"{'unknown':>12}  types or sizes of nodes that count as taken, as no rule about them "
+            f"could be checked: {', '.join(unknown)}"
+        )
     rows = [
         [found.name, broken.nodes, broken.operator, _why(broken.reason, broken.change)]
         for found in predictions

@@ -16,6 +16,12 @@ from typing import Literal
 
 Arithmetic = Literal["float32", "int8"]
 
+NO_SHAPES = "the recording has no shapes of it"
+NO_WEIGHT = "the shape of its weight is not in the recording"
+NO_WEIGHT_SIZE = "the size of its weights is not known"
+UNKNOWN = frozenset((NO_SHAPES, NO_WEIGHT, NO_WEIGHT_SIZE))
+"""Reasons in `Work.why_not` for work that a node has and nobody can count."""
+
 _BITS = {
     **dict.fromkeys(("double", "int64", "uint64"), 64),
     **dict.fromkeys(("float", "int32", "uint32"), 32),
@@ -140,17 +146,17 @@ def count(node: NodeShapes) -> Work:
     if formula is None:
         return Work(why_not="no formula for this operator")
     if not node.inputs or not node.outputs:
-        return Work(why_not="the recording has no shapes of it")
+        return Work(why_not=NO_SHAPES)
     operations = formula(node)
     if operations is None:
-        return Work(why_not="the shape of its weight is not in the recording")
+        return Work(why_not=NO_WEIGHT)
     packed = _implied(node) if node.weights is None else node.weights
     size = None if packed is None else _all_bytes(replace(node, weights=packed))
     return Work(
         operations=operations,
         bytes=size,
         arithmetic=_arithmetic(node),
-        why_not="" if size is not None else "the size of its weights is not known",
+        why_not="" if size is not None else NO_WEIGHT_SIZE,
     )
 
 

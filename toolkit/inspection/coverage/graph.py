@@ -91,6 +91,15 @@ class Node:
         """The inputs that are there."""
         return tuple(tensor for tensor in self.inputs if tensor is not None)
 
+    def written(self) -> tuple[Tensor, ...]:
+        """The outputs that are there."""
+        return tuple(tensor for tensor in self.outputs if tensor is not None)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the type or the shape of one of its tensors is not known at all."""
+        return any(not t.dtype or t.shape is None for t in (*self.present(), *self.written()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:

@@ -13,7 +13,7 @@ from toolkit.inspection.coverage.graph import Graph, Node, Tensor
 from toolkit.inspection.coverage.partitions import clusters, waves
 from toolkit.inspection.coverage.prepared import prepared
 from toolkit.inspection.coverage.rules import SIZES, Coverage, Refusal, refusal
-from toolkit.profiling.counts import NodeShapes, count
+from toolkit.profiling.counts import UNKNOWN, NodeShapes, count
 from toolkit.profiling.counts import Tensor as Counted
 from toolkit.runtime.dimensions import UNNAMED, proposal
 
@@ -60,6 +60,8 @@ class Prediction:
             sizes are not fixed or the graph has none.
         taken: Nodes that it would take.
         nodes: Nodes in all, those of subgraphs too unless their owner is taken.
+        unknown: Those of them with a tensor whose type or sizes nobody could infer: rules about it
+            count as met.
         partitions: How many pieces it would take them in.
         breaks: What it would leave, the most frequent first.
         changes: What to change in the model, without repetition.
@@ -71,6 +73,7 @@ class Prediction:
     predicted_work: float | None
     taken: int
     nodes: int
+    unknown: int
     partitions: int
     breaks: tuple[Break, ...]
     changes: tuple[str, ...]
@@ -125,6 +128,7 @@ def predict_graph(graph: Graph, coverage: Coverage) -> Prediction:
         predicted_work=_work_share(graph.nodes, taken),
         taken=len(taken),
         nodes=total,
+        unknown=sum(graph.nodes[index].is_unknown for index in taken),
         partitions=len(groups),
         breaks=breaks,
         changes=tuple(_with_names(change, graph) for change in changes),
@@ -217,29 +221,19 @@ def _work_share(nodes: Sequence[Node], taken: set[int]) -> float | None:
 def _operations(node: Node) -> int | None:
     """0 for a node without matrix products, None where its sizes are not known."""
     op = node.op.rpartition(":")[2]
-    everything = (*node.present(), *(t for t in node.outputs if t is not None))
     whole = {k: v for k, v in node.attributes.items() if isinstance(v, int)}
-    known = all(tensor.is_static for tensor in everything)
+    known = all(tensor.is_static for tensor in (*node.present(), *node.written()))
     shapes = NodeShapes(
         op=op,
         inputs=[_counted(tensor) for tensor in node.present()] if known else [],
-        outputs=[_counted(t) for t in node.outputs if t is not None] if known else [],
+        outputs=[_counted(tensor) for tensor in node.written()] if known else [],
         weights=(),
         attributes=whole,
     )
     work = count(shapes)
     if work.operations is not None:
         return work.operations
-    return None if work.why_not in _UNKNOWN else 0
-
-
-_UNKNOWN = frozenset(
-    (
-        "the recording has no shapes of it",
-        "the shape of its weight is not in the recording",
-        "the size of its weights is not known",
-    )
-)
+    return None if work.why_not in UNKNOWN else 0
 
 
 def _counted(tensor: Tensor) -> Counted:

@@ -109,12 +109,12 @@ def static_inputs(node: Node) -> str:
 
 def static(node: Node) -> str:
     """Every input and output has fixed sizes."""
-    written = tuple(tensor for tensor in node.outputs if tensor is not None)
-    return static_inputs(node) or _open(written, "writes")
+    return static_inputs(node) or _open(node.written(), "writes")
 
 
 def _open(tensors: Collection[Tensor], verb: str) -> str:
-    # A shape that could not be inferred says nothing: ONNX Runtime may well know it.
+    # A shape that could not be inferred says nothing: ONNX Runtime may well know it. How many
+    # nodes have one is `Prediction.unknown`.
     return next(
         (
             f"{verb} {t.name!r}, whose sizes are not fixed"
@@ -142,7 +142,7 @@ def output_dtypes(*allowed: str) -> Check:
     """The outputs have one of the types."""
 
     def check(node: Node) -> str:
-        found = (t.dtype for t in node.outputs if t is not None and t.dtype)
+        found = (t.dtype for t in node.written() if t.dtype)
         return next((f"writes {dtype}" for dtype in found if dtype not in allowed), "")
 
     return check
@@ -152,8 +152,7 @@ def any_dtype(*allowed: str) -> Check:
     """Every input and output has one of the types."""
 
     def check(node: Node) -> str:
-        everything = (*node.present(), *(t for t in node.outputs if t is not None))
-        found = (t.dtype for t in everything if t.dtype)
+        found = (t.dtype for t in (*node.present(), *node.written()) if t.dtype)
         return next((f"has a tensor of {dtype}" for dtype in found if dtype not in allowed), "")
 
     return check
