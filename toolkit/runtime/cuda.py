@@ -20,21 +20,16 @@ _CAPTURES = {
 """The option that has a provider record its kernels once and replay them."""
 
 
-def preload() -> str:
+def preload() -> None:
     """Load CUDA's and cuDNN's libraries from the wheels of NVIDIA, where the system has none.
 
-    ONNX Runtime's own search finds only what the system's loader knows.
-
-    Returns:
-        What could not be loaded, a line a library; empty where all could.
+    ONNX Runtime's own search finds only what the system's loader knows. What is then still missing
+    is named in its log, see `why_nothing`.
     """
     import onnxruntime as ort
 
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):  # it prints its failures
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its failures
         ort.preload_dlls(directory="")
-    lines = told.getvalue().splitlines()
-    return "\n".join(line for line in lines if line.startswith("Failed to load"))
 
 
 def is_captured(provider: Provider, options: Mapping[str, str]) -> bool:
