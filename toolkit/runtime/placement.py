@@ -104,11 +104,20 @@ def check_share(
     """Refuse a session that runs too little of its graph on the provider.
 
     Raises:
-        CheckFailedError: The share is below what is required.
+        CheckFailedError: The share is below what is required, or no node is left to run.
     """
     limit = require.get(provider)
-    share = placement.share(provider) or 0.0
-    if limit is not None and share < limit:
+    if limit is None:
+        return
+    share = placement.share(provider)
+    if share is None:
+        raise CheckFailedError(
+            f"{provider.ort_name} runs no node of {model}: none is left of the graph, which folds "
+            "to constants or hands its inputs on",
+            expected=f"at least {limit:.1%} of its nodes",
+            fix=f"leave --require {provider} out",
+        )
+    if share < limit:
         raise CheckFailedError(
             f"{provider.ort_name} runs {share:.1%} of the nodes of {model}; elsewhere: "
             f"{operators_text(placement.elsewhere(provider))}",
