@@ -1,5 +1,6 @@
 """Encoder-decoders and speech, exported and run, against transformers token by token."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 import torch
 import transformers
+from tokenizers import Tokenizer
 
 from tests.export.sequence_checkpoints import (
     bart_checkpoint,
@@ -24,6 +26,8 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError
 from toolkit.evaluate.validation import validate
 from toolkit.export import export
+from toolkit.export.checkpoint import CheckpointOptions, Opened, speech
+from toolkit.export.checkpoint.files import read_files
 from toolkit.export.checkpoint.frames import sounds
 from toolkit.export.parts import ExporterName
 from toolkit.generation import GenerationOptions, generate
@@ -142,6 +146,15 @@ def test_a_text_alone_and_in_company_gets_the_same(translator: Made) -> None:
     assert together == [model(text, options)["text"] for text in TEXTS]
 
 
+def test_an_answer_that_there_is_no_room_for(translator: Made) -> None:
+    strict = load(translator.package, reading=TaskOptions(truncate=False))
+    assert isinstance(strict, Translator)
+    strict("Anna works.")
+    most = strict.specification.max_context
+    with pytest.raises(InputError, match=f"may have {most + 1:,} tokens"):
+        strict("Anna works.", GenerationOptions(max_new_tokens=most + 1))
+
+
 def test_both_components_validate_and_are_inspected(
     translator: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,6 +230,55 @@ def test_whisper_writes_what_transformers_does(
         assert result["language"] == language or (not language and result["language"])
         texts.add(wanted)
     assert len(texts) == len(SOUNDS)
+
+
+def _told(checkpoint: Path, **said: object) -> Path:
+    """Change what a checkpoint's generation configuration says; None removes a key."""
+    file = checkpoint / "generation_config.json"
+    content = json.loads(file.read_text()) | said
+    file.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    return checkpoint
+
+
+def test_whisper_without_a_task_is_told_none(tmp_path: Path) -> None:
+    made = _made(tmp_path, lambda path: _told(whisper_checkpoint(path), task=None))
+    for options, asked in (("", {}), ("de", {"language": "de"})):
+        model = load(made.package, reading=TaskOptions(language=options))
+        for values in SOUNDS:
+            _, wanted = _heard(made, values, **asked)
+            assert model({"array": values, "sampling_rate": RATE})["text"] == wanted
+
+
+@pytest.mark.parametrize(
+    "said, language, task",
+    [
+        ({"task": "translate"}, "", "translate"),
+        ({"language": "de"}, "de", "transcribe"),
+        ({"forced_decoder_ids": [[1, None], [2, "<|transcribe|>"]]}, "", "transcribe"),
+        ({"forced_decoder_ids": [[1, "<|en|>"], [2, "<|translate|>"]]}, "en", "translate"),
+        ({"task": "transcribe", "forced_decoder_ids": [[1, "<|en|>"]]}, "", "transcribe"),
+        ({}, "", ""),
+    ],
+)
+def test_what_whisper_is_told_is_what_transformers_tells_it(
+    said: dict[str, Any], language: str, task: str, tmp_path: Path
+) -> None:
+    path = whisper_checkpoint(tmp_path / "whisper")
+    ids = Tokenizer.from_file(str(path / "tokenizer.json")).token_to_id
+    if "forced_decoder_ids" in said:
+        forced = said["forced_decoder_ids"]
+        said = {**said, "forced_decoder_ids": [[i, token and ids(token)] for i, token in forced]}
+    _told(path, **{"task": None, **said})
+    opened = Opened(read_files(path, trust_pickle=False), CheckpointOptions(), tmp_path)
+    audio = speech.build(opened).task.audio
+    assert audio is not None
+    assert audio.speech is not None
+    assert (audio.speech.language, audio.speech.task) == (language, task)
+    if language:  # else transformers would have to hear something
+        config = opened.model.generation_config
+        (told,) = opened.model._retrieve_init_tokens(None, 1, config, opened.config, 1, {}).tolist()
+        tokens = (audio.speech.languages[language], audio.speech.tasks[task])
+        assert told[1:] == [*tokens, *audio.speech.suffix]
 
 
 def test_whisper_features_are_those_of_transformers() -> None:

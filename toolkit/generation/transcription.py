@@ -44,7 +44,7 @@ class Transcriber(EncoderDecoder):
         encoder: MelEncoder,
         reading: TaskOptions,
     ) -> None:
-        super().__init__(pair, task, tokenizer)
+        super().__init__(pair, task, tokenizer, truncate=reading.truncate)
         self._encoder = encoder
         audio = task.specification.audio
         assert audio is not None
@@ -52,7 +52,7 @@ class Transcriber(EncoderDecoder):
         self._audio: AudioSpec = audio
         self._speech: SpeechSpec = audio.speech
         self._language = reading.language or audio.speech.language
-        self._work = _TRANSLATE if reading.translate else _TRANSCRIBE
+        self._work = _work(audio.speech, reading)
         _check_asked(self._speech, self._language, self._work, pair.package.path)
 
     def batch(  # type: ignore[override]  # adds the options, as Generator does
@@ -116,7 +116,7 @@ class Transcriber(EncoderDecoder):
         if speech.languages:
             language = language or self._detected(encoded)
             prompt.append(speech.languages[language])
-        if speech.tasks:
+        if speech.tasks and self._work:
             prompt.append(speech.tasks[self._work])
         return language, self.decoding(encoded), [*prompt, *speech.suffix]
 
@@ -132,6 +132,13 @@ class Transcriber(EncoderDecoder):
         return {**result, "language": language} if language else result
 
 
+def _work(speech: SpeechSpec, reading: TaskOptions) -> str:
+    """The task that the decoder is told, as transformers' `generate` does; empty for none."""
+    if reading.translate:
+        return _TRANSLATE
+    return speech.task or (_TRANSCRIBE if reading.language else "")
+
+
 def _check_asked(speech: SpeechSpec, language: str, work: str, source: Path) -> None:
     if language and language not in speech.languages:
         raise InputError(
@@ -140,7 +147,7 @@ def _check_asked(speech: SpeechSpec, language: str, work: str, source: Path) -> 
             if speech.languages
             else "no language: the model has one alone",
         )
-    if work != _TRANSCRIBE and work not in speech.tasks:
+    if work == _TRANSLATE and work not in speech.tasks:
         raise InputError(f"{source} does not translate", fix="leave --translate out")
 
 

@@ -193,12 +193,14 @@ class SpeechSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tasks: Token of "transcribe" and of "translate"; empty for a model that only transcribes.
         suffix: Tokens behind those: that there shall be no time stamps.
         language: The language where the user names none; empty to detect it.
+        task: The task where the user names neither it nor a language; empty to tell none.
     """
 
     languages: dict[str, int] = {}
     tasks: dict[str, int] = {}
     suffix: tuple[int, ...] = ()
     language: str = ""
+    task: str = "transcribe"
 
 
 class AudioSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -126,14 +126,28 @@ def _speech(opened: Opened) -> SpeechSpec:
         name.strip("<|>"): int(number)
         for name, number in (getattr(config, "lang_to_id", None) or {}).items()
     }
+    tasks = {name: int(i) for name, i in (getattr(config, "task_to_id", None) or {}).items()}
     language = str(getattr(config, "language", None) or "").strip("<|>").lower()
+    task = str(getattr(config, "task", None) or ("transcribe" if language else ""))
+    if not task:  # what older checkpoints say instead
+        forced = {token for _, token in _forced(opened)}
+        language = next((code for code, token in spoken.items() if token in forced), "")
+        task = next((name for name, token in tasks.items() if token in forced), "")
     silent = getattr(config, "no_timestamps_token_id", None)
     return SpeechSpec(
         languages=spoken,
-        tasks={name: int(i) for name, i in (getattr(config, "task_to_id", None) or {}).items()},
+        tasks=tasks,
         suffix=() if silent is None else (int(silent),),
         language=TO_LANGUAGE_CODE.get(language, language) if spoken else "",
+        task=task,
     )
+
+
+def _forced(opened: Opened) -> list[tuple[int, int | None]]:
+    """Places and tokens of `forced_decoder_ids`, of either configuration."""
+    configs = (opened.model.generation_config, opened.config)
+    found = (getattr(config, "forced_decoder_ids", None) for config in configs)
+    return [(int(place), token) for place, token in next(filter(None, found), ())]
 
 
 def _prompt(opened: Opened, audio: AudioSpec) -> tuple[int, ...]:
@@ -142,8 +156,7 @@ def _prompt(opened: Opened, audio: AudioSpec) -> tuple[int, ...]:
     assert audio.speech is not None
     if audio.speech.languages or audio.speech.suffix:
         return (start,)
-    forced = getattr(opened.model.generation_config, "forced_decoder_ids", None) or ()
-    return (start, *(int(token) for _, token in forced if token is not None))
+    return (start, *(token for _, token in _forced(opened) if token is not None))
 
 
 def _check_features(opened: Opened, extractor: Any, ours: Array, audio: AudioSpec) -> None:
