@@ -1,11 +1,15 @@
 """How the placement of nodes reads, and what it counts."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from tests.tiny_package import GRAPH
+from toolkit.errors import CheckFailedError
 from toolkit.profiling.html import render
 from toolkit.profiling.specification import open_model, with_settings
-from toolkit.runtime import Provider, SessionOptions
+from toolkit.runtime import Provider, SessionOptions, open_session
 from toolkit.runtime.placement import Placement, operators_text, placement_of, placement_text
 
 PLACED = Placement(
@@ -37,6 +41,25 @@ def test_the_share_and_the_rest_are_those_of_the_provider() -> None:
     assert PLACED.elsewhere(Provider.QNN) == {"Erf": 2, "com.microsoft.Gelu": 1}
     assert PLACED.share(Provider.CUDA) == 0.0
     assert Placement(operators={}).share(Provider.QNN) is None
+
+
+def test_a_share_of_a_graph_without_nodes_is_refused_by_its_reason(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy")
+    node = helper.make_node("Constant", [], ["y"], value_floats=[1.0, 2.0])
+    model = helper.make_model(
+        helper.make_graph([node], "folded", [x], [y]),
+        ir_version=10,
+        opset_imports=[helper.make_opsetid("", 20)],
+    )
+    file = tmp_path / "folded.onnx"
+    onnx.save(model, file)
+    with pytest.raises(CheckFailedError, match="none is left of the graph") as caught:
+        open_session(file, SessionOptions(require={"cpu": 1.0}))
+    assert "--require cpu" in caught.value.fix
+    assert open_session(file, SessionOptions()).placement == {}
 
 
 def test_the_share_elsewhere_stands_beside_the_operators() -> None:
