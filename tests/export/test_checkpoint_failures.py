@@ -28,6 +28,12 @@ from toolkit.export.checkpoint.tokenizers import write_tokenizer
 pytestmark = pytest.mark.torch
 
 
+CHOSEN = {
+    "BertForSequenceClassification": "text-classification",
+    "BertModel": "feature-extraction",
+}
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return bert_checkpoint(tmp_path / "model", num_hidden_layers=1)
@@ -142,7 +148,25 @@ def test_a_head_that_was_trained_for_another_task(model: Path, refused: Callable
 
 def test_weights_of_another_shape(model: Path, refused: Callable[..., str]) -> None:
     edit(model / "config.json", intermediate_size=56)
-    assert str(model / "model.safetensors") in refused(model)
+    message = refused(model)
+    assert f"{model / 'model.safetensors'} holds bert.encoder.layer.0." in message
+    assert re.search(r"\[48(, 32)?\], where the configuration says \[56(, 32)?\]", message)
+
+
+@pytest.mark.parametrize("head", ["BertForSequenceClassification", "BertModel"])
+def test_weights_that_are_incomplete(
+    head: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    path = bert_checkpoint(tmp_path / "cut", head, num_hidden_layers=1)
+    edit(path / "config.json", architectures=[head])
+    weights = load_file(path / "model.safetensors")
+    lost = [key for key in weights if "intermediate" in key]
+    kept = {key: value for key, value in weights.items() if key not in lost}
+    save_file(kept, path / "model.safetensors", {"format": "pt"})
+    message = refused(path, "--task", CHOSEN[head])
+    assert f"{path / 'model.safetensors'} is incomplete: 2 weights of {head}" in message
+    assert all(key in message for key in lost)
+    assert "feature-extraction" not in message
 
 
 def test_a_shard_that_is_missing(model: Path, refused: Callable[..., str]) -> None:

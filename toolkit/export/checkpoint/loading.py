@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from toolkit.errors import InputError, SetupError
@@ -87,6 +88,7 @@ def load_model(
                 dtype="float32",
                 output_loading_info=True,
                 local_files_only=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 **options,
             )
     except Exception as error:  # whatever a broken file or a misfit of shapes raises
@@ -94,16 +96,36 @@ def load_model(
             f"{files.weights[0]} cannot be loaded as {automatic}: {first_line(error)}",
             expected="weights that fit the configuration",
         ) from error
+    where = files.weights[0] if len(files.weights) == 1 else files.path
+    if report["mismatched_keys"]:
+        name, found, wanted = min(report["mismatched_keys"])
+        raise InputError(
+            f"{where} holds {name} as {[*found]}, where the configuration says {[*wanted]}",
+            expected=f"weights that fit {CONFIG}",
+        )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
+    if missing and not _is_head(missing, model):
+        raise InputError(
+            f"{where} is incomplete: {len(missing)} weights of {type(model).__name__} are missing, "
+            f"{', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}",
+            expected="the whole file: it may have been damaged, or belong to another configuration",
+        )
     if missing:
         raise InputError(
-            f"{files.weights[0]} has no weights for {len(missing)} parts of {type(model).__name__},"
+            f"{where} has no weights for {len(missing)} parts of {type(model).__name__},"
             f" {missing[0]} among them",
             expected=f"a checkpoint that was trained for {task}",
             fix="--task feature-extraction        (needs no head)",
         )
-    check_finite(model, str(files.weights[0] if len(files.weights) == 1 else files.path))
+    check_finite(model, str(where))
     return model.eval()
+
+
+def _is_head(missing: Sequence[str], model: Any) -> bool:
+    """Whether all weights that are missing belong to the task's head, none to the model below."""
+    below = model.base_model_prefix
+    has_head = bool(below) and hasattr(model, below)
+    return has_head and not any(key.startswith(f"{below}.") for key in missing)
 
 
 def _gguf(files: CheckpointFiles) -> dict[str, str]:
