@@ -229,5 +229,5 @@ def test_labels_of_zero_shot_are_not_cut_unasked(tmp_path: Path) -> None:
 
     with pytest.warns(ToolkitWarning, match="was cut to the first 4 tokens"):
         encode(truncate=True)
-    with pytest.raises(InputError, match="text 2 .* has more than 4 tokens"):
+    with pytest.raises(InputError, match=r"text 2 .* has more than 4 tokens"):
         encode(truncate=False)
