@@ -8,15 +8,17 @@ from typing import Any
 from toolkit.compiling.judging import Judge, calibration_feeds
 from toolkit.compiling.prepared import prepare
 from toolkit.compiling.report import Compiled
-from toolkit.errors import CheckFailedError, InputError
+from toolkit.errors import CheckFailedError, InputError, SetupError
 from toolkit.evaluate.samples import Samples
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import CompiledFor, add_variant
 from toolkit.progress import Progress
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.runtime.compiled import QnnCompatibility
+from toolkit.runtime.failures import CompiledModelError
 from toolkit.runtime.fresh import call_fresh
 from toolkit.runtime.placement import Placement
+from toolkit.runtime.providers import DEFAULT_CHIP
 
 SQNR_DB = 20.0
 """Least signal-to-noise ratio of the outputs against the CPU's, for a graph in half precision: an
@@ -111,9 +113,7 @@ class Job:
         }
         found = call_fresh("toolkit.compiling.child", request, doing=f"compiling for chip {chip}")
         placed = Placement(operators=found["operators"])
-        session = open_session(
-            target, SessionOptions(provider=self.provider, provider_options=options)
-        )
+        session = self._opened(target, options)
         known = QnnCompatibility.parsed(session.compatibility)
         if known is None or known.chips != (int(chip),):
             raise InputError(
@@ -140,6 +140,19 @@ class Job:
         )
         self._check(made, parity.mismatch)
         return made
+
+    def _opened(self, target: Path, options: Mapping[str, str]) -> Session:
+        try:
+            return open_session(
+                target, SessionOptions(provider=self.provider, provider_options=options)
+            )
+        except CompiledModelError as error:
+            raise SetupError(
+                f"what was compiled for chip {options['soc_model']} does not open here, so nothing "
+                f"can be said of its answers: {error.problem}",
+                expected="a chip that can be simulated here, or that very chip",
+                fix=f"toolkit compile PKG on a machine with that chip, or --soc {DEFAULT_CHIP}",
+            ) from error
 
     def _check(self, made: Compiled, mismatch: str) -> None:
         if mismatch:
