@@ -16,24 +16,31 @@ from toolkit.runtime.session import built_in_providers
 
 
 def checks_of_compiled(
-    package: ModelPackage, variant: Variant, samples: Samples | None, options: SessionOptions
+    package: ModelPackage,
+    variant: Variant,
+    samples: Samples | None,
+    options: SessionOptions,
+    *,
+    is_named: bool,
 ) -> Iterator[Check]:
     """Open a compiled variant on its own provider, and its parent on the CPU at the same sizes.
 
-    Where the provider is not installed there is nothing to open; a warning says so.
+    Where the provider is not installed there is nothing to open; a warning says so, unless the
+    variant was asked for by its name.
 
     Args:
         package: The package, with the variant's component in focus.
         variant: The compiled one.
         samples: The user's data; None without.
         options: Threads and the like; the provider is the variant's.
+        is_named: Whether this variant was asked for.
 
     Raises:
         InputError: The variant is for another chip or SDK, or its parent is gone.
-        SetupError: The provider does not start.
+        SetupError: The provider does not start, or is not installed and `is_named`.
     """
     provider = provider_of(variant.entry.ep)
-    if provider is None or variant.entry.ep not in built_in_providers():
+    if provider is None or not (is_named or variant.entry.ep in built_in_providers()):
         warnings.warn(
             f"variant {variant.name} was compiled for {variant.entry.ep}, which is not installed "
             "here: its files are checked, its answers are not",

@@ -21,8 +21,9 @@ from toolkit.runtime.placement import Placement
 from toolkit.runtime.providers import DEFAULT_CHIP
 
 SQNR_DB = 20.0
-"""Least signal-to-noise ratio of the outputs against the CPU's, where no data says more: an error of
-a tenth of their size. Measured on QNN's simulator (2.7.0) in halves: 63 dB for a convolutional
+"""Least signal-to-noise ratio of the outputs against the CPU's, where no data says more: an error
+of a tenth of their size. Measured on QNN's simulator (2.7.0) in halves: 63 dB for a small
+convolutional
 network, 40 for a fine-tuned MiniLM, 27 for an LSTM over 128 tokens."""
 
 CALIBRATION = 128

@@ -114,7 +114,9 @@ def validate(
             of_it = [*_preprocessing(view)]
             for one in variants:
                 progress(f"{name}: {one.name}" if _is_one_of_several(package) else one.name)
-                of_it += _checks_of_variant(view, one, samples, options)
+                of_it += _checks_of_variant(
+                    view, one, samples, options, is_named=variant is not None
+                )
             if _is_one_of_several(package):
                 of_it = [replace(one, name=f"{name}: {one.name}") for one in of_it]
             checks += of_it
@@ -172,12 +174,17 @@ def _reference(package: ModelPackage, name: str) -> dict[str, Array]:
 
 
 def _checks_of_variant(
-    package: ModelPackage, variant: Variant, samples: Samples | None, options: SessionOptions
+    package: ModelPackage,
+    variant: Variant,
+    samples: Samples | None,
+    options: SessionOptions,
+    *,
+    is_named: bool,
 ) -> Iterator[Check]:
     if variant.entry.ep != Provider.CPU.ort_name:
         from toolkit.compiling.checks import checks_of_compiled
 
-        yield from checks_of_compiled(package, variant, samples, options)
+        yield from checks_of_compiled(package, variant, samples, options, is_named=is_named)
         return
     model = _open(package, variant, options)
     yield _signature(package, model)

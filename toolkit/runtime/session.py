@@ -189,7 +189,10 @@ def open_session(
     except ToolkitError as error:
         if provider is Provider.CPU:
             raise
-        chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
+        try:
+            chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
+        except CompiledModelError:  # which it is not: no other provider takes what it holds
+            raise error from None
         _fall_back(options, error)
         provider = Provider.CPU
     captured = cuda.is_captured(provider, given)
