@@ -184,15 +184,24 @@ def test_a_failure_at_the_second_chip_leaves_the_package_as_it_was(
 ) -> None:
     path = copy_package(plain, tmp_path / "words.ortpackage")
     before = files_of(path)
-    with pytest.raises(SetupError, match="QNN") as caught:
+    with pytest.raises(InputError, match="knows no chip 999") as caught:
         compile_package(path, socs=["57", "999"], fix_shapes={"sequence": 4})
-    assert caught.value.exit_code == 4
+    assert "SM8650 (57)" in caught.value.expected
     assert files_of(path) == before
     monkeypatch.setattr(job, "SQNR_DB", 200.0)
     with pytest.raises(CheckFailedError, match="dB") as missed:
         compile_package(path, socs=["57"], fix_shapes={"sequence": 4})
     assert missed.value.exit_code == 5
     assert files_of(path) == before
+
+
+@pytest.mark.slow
+def test_a_chip_without_halves_says_what_it_takes(plain: ModelPackage) -> None:
+    before = files_of(plain.path)
+    with pytest.raises(SetupError, match="chip 30: QNNExecutionProvider") as caught:
+        compile_package(plain.path, socs=["SM8350"], fix_shapes={"sequence": 4})
+    assert caught.value.fix.startswith("--precision int8 --data FILE")
+    assert files_of(plain.path) == before
 
 
 def test_a_compiled_variant_is_not_compiled_again(compiled: tuple[Path, CompileReport]) -> None:
