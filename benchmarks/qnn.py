@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +93,7 @@ def main() -> None:
     lines = [(*COLUMNS, *MORE), ("---",) * (len(COLUMNS) + len(MORE)), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     date = datetime.now(UTC).date().isoformat()
-    qnn = f"onnxruntime-qnn {version('onnxruntime-qnn')}, chip {asked.soc}"
-    machine = f"{this_machine().as_line()}, {qnn}"
-    text = f"{HEAD}\n{table}\n\n{date}; {machine}\n"
+    text = f"{HEAD}\n{table}\n\n{date}; chip {asked.soc}; {this_machine().as_line()}\n"
     print(text)
     asked.output.write_text(text, encoding="utf-8")
 

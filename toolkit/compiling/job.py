@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolkit.compiling.judging import Judge, calibration_feeds
 from toolkit.compiling.prepared import prepare
 from toolkit.compiling.report import Compiled
@@ -96,13 +98,13 @@ class Job:
                 "the data holds one sample, and ranges are measured on others than are compared",
                 expected="two samples or more",
             )
-        drawn = samples.head(min(CALIBRATION, len(samples) // 2), seed=seed)
-        chosen = {id(item) for item in drawn.items}
-        rest = [i for i, item in enumerate(samples.items) if id(item) not in chosen]
+        count = min(CALIBRATION, len(samples) // 2)
+        order = np.random.default_rng(seed).permutation(len(samples)).tolist()
+        drawn, rest = (samples.take(sorted(part)) for part in (order[:count], order[count:]))
         self.progress(f"{self.precision}: ranges on {len(drawn)} samples")
         feeds = calibration_feeds(self.package, cpu, drawn)
         quantize_for_qnn(model, model, feeds, bits=8 if self.precision == "int8" else 16)
-        return samples.take(rest)
+        return rest
 
     def compile(
         self, graph: Path, target: Path, options: Mapping[str, str], name: str, judge: Judge
@@ -161,9 +163,7 @@ class Job:
         if self.precision != "fp16":
             fix = f"another --soc, such as {DEFAULT_CHIP}"
         else:
-            fix = (
-                "--precision int8 --data FILE for a chip without halves (SM8350), or another --soc"
-            )
+            fix = "another --soc, or for a chip without halves --precision int8 --data FILE"
         problem = error.problem.replace(str(graph), self.parent.name)
         return SetupError(f"chip {chip}: {problem}", expected=error.expected, fix=fix)
 
@@ -196,9 +196,12 @@ class Job:
             )
         if made.agreement is None and not made.sqnr_db >= SQNR_DB:
             raise CheckFailedError(
-                f"the outputs of chip {made.soc} are {made.sqnr_db:.1f} dB from the CPU's noise",
+                f"against the CPU's, the outputs of chip {made.soc} have a signal-to-noise ratio of "
+                f"{made.sqnr_db:.1f} dB",
                 expected=f"at least {SQNR_DB:g} dB on the reference inputs; nothing was added",
-                fix="--data FILE   (counts answers that change instead)",
+                fix="--data FILE   (counts answers that change instead)"
+                if len(self.package.component_names) == 1
+                else "leave this component to the CPU",
             )
 
     def publish(
