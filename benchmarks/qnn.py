@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.qnn", description=__doc__)
     parser.add_argument("--minilm", type=Path, help="the checkpoint of a fine-tuned MiniLM")
     parser.add_argument("--soc", default="57", help="the chip")
-    parser.add_argument("--samples", type=int, default=60, help="most reviews of a case")
+    parser.add_argument("--samples", type=int, default=100, help="most reviews of a case")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="the file to write")
     asked = parser.parse_args()
     rows: list[tuple[str, ...]] = []

@@ -196,8 +196,8 @@ class Job:
             )
         if made.agreement is None and not made.sqnr_db >= SQNR_DB:
             raise CheckFailedError(
-                f"against the CPU's, the outputs of chip {made.soc} have a signal-to-noise ratio of "
-                f"{made.sqnr_db:.1f} dB",
+                f"against the CPU's, the outputs of chip {made.soc} have {made.sqnr_db:.1f} dB of "
+                "signal to noise",
                 expected=f"at least {SQNR_DB:g} dB on the reference inputs; nothing was added",
                 fix="--data FILE   (counts answers that change instead)"
                 if len(self.package.component_names) == 1
