@@ -216,6 +216,7 @@ def test_a_compiled_variant_is_not_compiled_again(compiled: tuple[Path, CompileR
         ({"provider": Provider.CUDA}, "cuda compiles nothing", "--provider qnn"),
         ({"socs": ["SM1"]}, "no chip 'SM1'", "SM8650 (57)"),
         ({"socs": ["0"]}, "no chip '0'", "SM8650 (57)"),
+        ({"socs": ["57"], "provider_options": {"soc_model": "69"}}, "given twice", "--soc 57"),
         ({"fix_shapes": {"batc": 1}}, "no dimension 'batc'", "batch=1,sequence=128"),
         ({"fix_shapes": {"batch": 0}}, "cannot be 0", "1 or more"),
         ({"precision": "int8"}, "there is none", "--data FILE"),

@@ -222,7 +222,6 @@ class Job:
                 "samples": made.samples,
                 "data_sha256": samples.sha256,
                 "min_agreement": self.min_agreement,
-                "max_drop": 1 - self.min_agreement,
             }
         add_variant(
             self.package,

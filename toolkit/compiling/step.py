@@ -93,11 +93,16 @@ def compile(  # noqa: A001 - the command's name
         )
     package = ModelPackage.open(path, component)
     parent = _parent(package, variant)
-    chips = chips_of(socs or [DEFAULT_CHIP])
-    options = {
-        chip: checked_options(provider, {**(provider_options or {}), "soc_model": chip})
-        for chip in chips
-    }
+    others = dict(provider_options or {})
+    named = others.pop("soc_model", "")
+    if named and socs:
+        raise InputError(
+            f"chips are given twice: {', '.join(socs)}, and {named} as soc_model",
+            expected="one of the two",
+            fix=f"--soc {','.join(socs)}",
+        )
+    chips = chips_of(socs or [named or DEFAULT_CHIP])
+    options = {chip: checked_options(provider, {**others, "soc_model": chip}) for chip in chips}
     computed = _precision(parent, precision, has_data=data is not None)
     sizes = chosen_sizes(package, fix_shapes or {})
     names = {chip: _name(name, provider, chip, computed) for chip in chips}
@@ -174,6 +179,12 @@ def _parent(package: ModelPackage, name: str | None) -> Variant:
                 expected=f"one of {', '.join(one.name for one in general)}",
             )
         return parent
+    if not general:
+        raise InputError(
+            f"{package.path} holds nothing but compiled variants",
+            expected="a variant that any provider may run",
+            fix="toolkit export SOURCE -o NAME.ortpackage",
+        )
     floats = [one for one in general if one.contents.precision == "fp32"]
     return min(floats or general, key=lambda one: bool(one.contents.parent))
 
