@@ -37,17 +37,12 @@ HEAD = """# QNN on its simulator
 `python -m benchmarks.qnn --minilm CHECKPOINT` writes this file. Share: nodes that QNN compiled, of
 the graph with its shapes fixed and its constants folded. Agreement: test samples with the CPU's
 label; samples that ranges were measured on are not among them. Noise: signal-to-noise ratio of the
-outputs for the package's reference inputs, against the CPU in float32.
+outputs for the package's reference inputs, against the CPU in float32. The reasons are those of
+`toolkit inspect`; with `--provider-option offload_graph_io_quantization=0` QNN quantizes what goes
+in and out as well.
 """
 COLUMNS = ("model", "shapes", "precision", "nodes", "share", "left to the CPU, and why")
 MORE = ("agreement", "samples", "noise, dB", "file, MB", "goal", "reached")
-
-EDGES = (
-    "the graph's own input and output, which QNN leaves to the CPU unless "
-    "offload_graph_io_quantization=0"
-)
-WHY = {"QuantizeLinear": EDGES, "DequantizeLinear": EDGES}
-"""Why an operator was not compiled; `toolkit inspect` says it of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.qnn", description=__doc__)
     parser.add_argument("--minilm", type=Path, help="the checkpoint of a fine-tuned MiniLM")
     parser.add_argument("--soc", default="57", help="the chip")
-    parser.add_argument("--samples", type=int, default=100, help="most reviews of a case")
+    parser.add_argument("--samples", type=int, default=60, help="most reviews of a case")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="the file to write")
     asked = parser.parse_args()
     rows: list[tuple[str, ...]] = []
@@ -202,7 +197,7 @@ def _measured(made: Compiled, case: Case) -> tuple[str, ...]:
 def _left(made: Compiled) -> str:
     if not made.elsewhere:
         return "nothing"
-    reasons = dict.fromkeys(WHY.get(name.split(".")[-1], "not known") for name in made.elsewhere)
+    reasons = dict.fromkeys(made.reasons.get(name, "not known") for name in made.elsewhere)
     return f"{operators_text(made.elsewhere)}: {'; '.join(reasons)}"
 
 

@@ -150,7 +150,9 @@ def _show(report: "CompileReport") -> None:
         f"{name}={size}{' (chosen)' if name in report.chosen else ''}"
         for name, size in report.shapes.items()
     ]
-    notes = [f"{report.parent} at {', '.join(sizes) or 'its own shapes'}, {report.precision}"]
+    why = {name: text for one in report.compiled for name, text in one.reasons.items()}
+    notes = [f"{name} on the CPU: {text}" for name, text in why.items()]
+    notes += [f"{report.parent} at {', '.join(sizes) or 'its own shapes'}, {report.precision}"]
     for one in report.compiled:
         done = "replaced" if one.replaced else "added"
         notes.append(f"{done} {one.variant} for {one.compatibility}")

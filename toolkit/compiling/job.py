@@ -9,6 +9,7 @@ import numpy as np
 
 from toolkit.compiling.judging import Judge, calibration_feeds
 from toolkit.compiling.prepared import prepare
+from toolkit.compiling.reasons import reasons
 from toolkit.compiling.report import Compiled
 from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
 from toolkit.evaluate.samples import Samples
@@ -143,6 +144,7 @@ class Job:
             size_bytes=target.stat().st_size,
             nodes=placed.nodes,
             elsewhere=placed.elsewhere(self.provider),
+            reasons=reasons(graph, self.provider, placed.elsewhere(self.provider)),
             share=placed.share(self.provider) or 0.0,
             max_abs_error=parity.max_abs_error,
             sqnr_db=parity.sqnr_db,
@@ -214,6 +216,7 @@ class Job:
             "fixed_shapes": dict(self.sizes),
             "nodes": dict(made.nodes),
             "elsewhere": dict(made.elsewhere),
+            "reasons": dict(made.reasons),
             "share": made.share,
         }
         if samples is not None:
