@@ -262,6 +262,10 @@ def test_activations_of_16_bits_answer_as_the_cpu_does(plain: ModelPackage, tmp_
     assert (made.variant, made.samples, made.agreement) == ("qnn-int8-16bit-57", 15, 1.0)
     variant = ModelPackage.open(path).variant(made.variant)
     assert (variant.contents.precision, variant.contents.method) == ("int8", "qnn-int8-16bit")
+    assert made.elsewhere == {"DequantizeLinear": 1}
+    assert made.reasons == {
+        "DequantizeLinear": "writes a graph output in float, which the CPU does"
+    }
     # What quantized weights take: a byte each, of the four or two that floats would.
     assert made.size_bytes < plain.variant().contents.size_bytes
     assert validate(path, data=data, variant=made.variant).passed
