@@ -24,6 +24,7 @@ import toolkit
 from tests.package import two_components
 from tests.tiny_package import add_preferred_variant, write_tiny_package
 from toolkit.package import ModelPackage
+from toolkit.package.write import CompiledFor, add_variant, staging_directory
 from toolkit.tensors import Array, Feeds
 
 pytestmark = pytest.mark.slow
@@ -214,6 +215,32 @@ def test_the_c_api_takes_the_variant_that_the_package_prefers(
     answer = program.answer(package.path, feeds)
     assert answer.variant == package.variant().name == "int8"
     np.testing.assert_array_equal(answer.outputs["logits"], [[2.0], [-5.0]])
+
+
+def test_the_c_api_passes_over_what_was_compiled_for_a_provider_that_it_has_not(
+    program: CProgram, package: ModelPackage, feeds: dict[str, Array]
+) -> None:
+    with staging_directory(package) as folder:
+        shutil.copytree(package.variant("fp32").model.parent, folder / "model")
+        package = add_variant(
+            package,
+            folder / "model",
+            name="qnn-57",
+            precision="fp16",
+            method="qnn-fp16",
+            parent="fp32",
+            parity={"max_abs_error": 0.0, "limit": 1e-4},
+            details={},
+            step="compile",
+            preferred=True,
+            compiled=CompiledFor(
+                ep="QNNExecutionProvider",
+                provider_options={"backend_type": "htp", "soc_model": "57"},
+                compatibility="v2:6:2.51.0:5.51.0:0:57:0:0",
+            ),
+        )
+    assert package.variant().name == "qnn-57"
+    assert program.answer(package.path, feeds).variant == "fp32"
 
 
 def test_the_c_api_opens_each_component_of_a_package_that_has_two(

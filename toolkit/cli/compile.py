@@ -9,7 +9,6 @@ import typer
 from toolkit.cli import output
 from toolkit.cli.options import (
     ComponentOption,
-    FixShapesOption,
     ForceOption,
     JsonOption,
     PackageArgument,
@@ -47,7 +46,16 @@ def compile(  # noqa: A001 - the command's name
             show_default="57",
         ),
     ] = None,
-    fix_shapes: FixShapesOption = None,
+    fix_shapes: Annotated[
+        str | None,
+        typer.Option(
+            "--fix-shapes",
+            help="Sizes of symbolic dimensions: batch=1,sequence=128. Texts are padded or cut to "
+            "them.",
+            metavar="NAME=SIZE,...",
+            show_default="1 for the batch, the model's longest text, else the reference's",
+        ),
+    ] = None,
     precision: Annotated[
         _Precision | None,
         typer.Option(
@@ -142,7 +150,9 @@ def _show(report: "CompileReport") -> None:
         f"{name}={size}{' (chosen)' if name in report.chosen else ''}"
         for name, size in report.shapes.items()
     ]
-    notes = [f"{report.parent} at {', '.join(sizes) or 'its own shapes'}, {report.precision}"]
+    why = {name: text for one in report.compiled for name, text in one.reasons.items()}
+    notes = [f"{name} on the CPU: {text}" for name, text in why.items()]
+    notes += [f"{report.parent} at {', '.join(sizes) or 'its own shapes'}, {report.precision}"]
     for one in report.compiled:
         done = "replaced" if one.replaced else "added"
         notes.append(f"{done} {one.variant} for {one.compatibility}")

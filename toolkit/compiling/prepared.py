@@ -70,7 +70,9 @@ def without_gather_nd(model: "ModelProto") -> int:
     found = [
         node
         for node in model.graph.node
-        if node.op_type == "GatherND" and not node.attribute and node.input[1] in stored
+        if node.op_type == "GatherND"
+        and node.input[1] in stored
+        and all(attribute.i == 0 for attribute in node.attribute)  # batch_dims, its only one
     ]
     if not found:
         return 0

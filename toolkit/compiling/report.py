@@ -21,6 +21,7 @@ class Compiled:
         size_bytes: Size of the file.
         nodes: Nodes of the graph by ONNX Runtime's provider name, as they were compiled.
         elsewhere: Nodes by operator type that were not compiled: the CPU runs them.
+        reasons: Why, by operator type, where the provider's rules say it.
         share: The part of the nodes that was compiled, 0 to 1.
         max_abs_error: Largest difference from the CPU's outputs.
         sqnr_db: Least signal-to-noise ratio of an output against the CPU's, in decibels.
@@ -36,6 +37,7 @@ class Compiled:
     size_bytes: int
     nodes: Mapping[str, int]
     elsewhere: Mapping[str, int]
+    reasons: Mapping[str, str]
     share: float
     max_abs_error: float
     sqnr_db: float

@@ -15,6 +15,7 @@ from toolkit.package.write import MODEL_FILE, check_variant_name, staging_direct
 from toolkit.progress import Progress, silent
 from toolkit.runtime import Provider
 from toolkit.runtime.option_types import Chip
+from toolkit.runtime.placement import check_required
 from toolkit.runtime.provider_options import CHIPS, checked_options
 from toolkit.runtime.providers import DEFAULT_CHIP
 
@@ -83,6 +84,7 @@ def compile(  # noqa: A001 - the command's name
     """
     path = Path(source)
     _check_provider(provider)
+    check_required(require or {}, provider)
     if is_bare(path):
         raise InputError(
             f"{path} is a bare model: it cannot hold a second variant",
@@ -91,16 +93,21 @@ def compile(  # noqa: A001 - the command's name
         )
     package = ModelPackage.open(path, component)
     parent = _parent(package, variant)
-    chips = chips_of(socs or [DEFAULT_CHIP])
-    options = {
-        chip: checked_options(provider, {**(provider_options or {}), "soc_model": chip})
-        for chip in chips
-    }
+    others = dict(provider_options or {})
+    named = others.pop("soc_model", "")
+    if named and socs:
+        raise InputError(
+            f"chips are given twice: {', '.join(socs)}, and {named} as soc_model",
+            expected="one of the two",
+            fix=f"--soc {','.join(socs)}",
+        )
+    chips = chips_of(socs or [named or DEFAULT_CHIP])
+    options = {chip: checked_options(provider, {**others, "soc_model": chip}) for chip in chips}
     computed = _precision(parent, precision, has_data=data is not None)
+    sizes = chosen_sizes(package, fix_shapes or {})
     names = {chip: _name(name, provider, chip, computed) for chip in chips}
     for taken in names.values():
         check_variant_name(package, taken, parent=parent.name, force=force)
-    sizes = chosen_sizes(package, fix_shapes or {})
     found = _samples(package, data, reading)
     job = Job(
         package=package,
@@ -147,18 +154,18 @@ def _check_provider(provider: Provider) -> None:
 
 
 def chips_of(typed: Sequence[str]) -> tuple[str, ...]:
-    """Numbers of chips that were typed, each once.
+    """Numbers of chips that were typed, each once; QNN itself refuses a number that is none.
 
     Raises:
-        InputError: One is no chip that is known here.
+        InputError: One is neither a number nor a name that is known here.
     """
     known = Chip(CHIPS)
     found = []
     for text in typed:
         number = known.parsed(text.strip())
-        if number is None or int(number) not in dict(CHIPS).values():
+        if number in {None, "0"}:  # 0 is "any" to QNN, which compiles for none then
             raise InputError(f"there is no chip {text!r}", expected=known.expected)
-        found.append(number)
+        found.append(str(number))
     return tuple(dict.fromkeys(found))
 
 
@@ -172,6 +179,12 @@ def _parent(package: ModelPackage, name: str | None) -> Variant:
                 expected=f"one of {', '.join(one.name for one in general)}",
             )
         return parent
+    if not general:
+        raise InputError(
+            f"{package.path} holds nothing but compiled variants",
+            expected="a variant that any provider may run",
+            fix="toolkit export SOURCE -o NAME.ortpackage",
+        )
     floats = [one for one in general if one.contents.precision == "fp32"]
     return min(floats or general, key=lambda one: bool(one.contents.parent))
 

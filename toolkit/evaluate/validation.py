@@ -20,7 +20,7 @@ from toolkit.inference import Model, load, load_variant
 from toolkit.npz import read_npz
 from toolkit.package import ModelPackage, Variant, is_bare, refuse_component
 from toolkit.progress import Progress, silent
-from toolkit.runtime import Session, SessionOptions, open_session
+from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import Array, check_tensors, make_feeds
 
@@ -112,17 +112,19 @@ def validate(
         samples = _samples(package, data, reading)
         progress("hashes")
         files = package.verify()
-        checks = [_check("integrity", "", 0, 0, f"{files} files as they were written")]
+        checks = [check("integrity", "", 0, 0, f"{files} files as they were written")]
         for name, variants in chosen.items():
             view = package.focused(name)
             of_it = [*_preprocessing(view)]
             for one in variants:
                 progress(f"{name}: {one.name}" if _is_one_of_several(package) else one.name)
-                of_it += _checks_of_variant(view, one, samples, options)
+                of_it += _checks_of_variant(
+                    view, one, samples, options, is_named=variant is not None
+                )
             if _is_one_of_several(package):
-                of_it = [replace(check, name=f"{name}: {check.name}") for check in of_it]
+                of_it = [replace(one, name=f"{name}: {one.name}") for one in of_it]
             checks += of_it
-    return ValidateReport(passed=all(check.passed for check in checks), checks=tuple(checks))
+    return ValidateReport(passed=all(one.passed for one in checks), checks=tuple(checks))
 
 
 def _chosen(
@@ -176,8 +178,18 @@ def _reference(package: ModelPackage, name: str) -> dict[str, Array]:
 
 
 def _checks_of_variant(
-    package: ModelPackage, variant: Variant, samples: Samples | None, options: SessionOptions
+    package: ModelPackage,
+    variant: Variant,
+    samples: Samples | None,
+    options: SessionOptions,
+    *,
+    is_named: bool,
 ) -> Iterator[Check]:
+    if variant.entry.ep != Provider.CPU.ort_name:
+        from toolkit.compiling.checks import checks_of_compiled
+
+        yield from checks_of_compiled(package, variant, samples, options, is_named=is_named)
+        return
     model = _open(package, variant, options)
     yield _signature(package, model)
     yield _reference_parity(package, variant, model)
@@ -205,11 +217,12 @@ def _checks_of_bare(model: Model) -> Iterator[Check]:
         for value in outputs.values()
         if value.dtype.kind == "f"
     )
-    yield _check("finite outputs", "", bad, 0, "elements that are NaN or infinite")
+    yield check("finite outputs", "", bad, 0, "elements that are NaN or infinite")
     yield from _company(model, feeds, FLOAT_LIMIT)
 
 
-def _check(name: str, variant: str, value: float, limit: float, detail: str) -> Check:
+def check(name: str, variant: str, value: float, limit: float, detail: str) -> Check:
+    """One check, passed where the value is at most the limit; see `Check`."""
     passed = bool(value <= limit)
     return Check(name=name, variant=variant, passed=passed, value=value, limit=limit, detail=detail)
 
@@ -218,14 +231,14 @@ def _signature(package: ModelPackage, model: Model) -> Check:
     declared = (*package.inputs, *package.outputs)
     found = (*model.session.inputs, *model.session.outputs)
     differing = len(set(declared) ^ set(found))
-    return _check("tensors", model.variant, differing, 0, "inputs and outputs not as declared")
+    return check("tensors", model.variant, differing, 0, "inputs and outputs not as declared")
 
 
 def _reference_parity(package: ModelPackage, variant: Variant, model: Model) -> Check:
     parity = compare_outputs(reference_outputs(package), model.run(reference_feeds(package)))
     limit = float(variant.contents.parity["limit"])
     detail = parity.mismatch or "largest difference from the reference outputs"
-    return _check("reference outputs", variant.name, parity.max_abs_error, limit, detail)
+    return check("reference outputs", variant.name, parity.max_abs_error, limit, detail)
 
 
 def _preprocessing(package: ModelPackage) -> Iterator[Check]:
@@ -247,7 +260,7 @@ def _preprocessing(package: ModelPackage) -> Iterator[Check]:
         found = task.encode(items)
     parity = compare_outputs(reference_feeds(package), found)
     detail = parity.mismatch or "largest difference from the reference inputs"
-    yield _check("preprocessing", "", parity.max_abs_error, FLOAT_LIMIT, detail)
+    yield check("preprocessing", "", parity.max_abs_error, FLOAT_LIMIT, detail)
 
 
 def _is_text_encoder(task: TaskSpec) -> bool:
@@ -289,7 +302,7 @@ def _company(model: Model, feeds: dict[str, Array], limit: float) -> Iterator[Ch
     parity = batch_change(model, feeds)
     if parity is not None:
         detail = parity.mismatch or "largest difference between a row alone and in its batch"
-        yield _check("batch invariance", model.variant, parity.max_abs_error, limit, detail)
+        yield check("batch invariance", model.variant, parity.max_abs_error, limit, detail)
 
 
 def _metric_checks(
@@ -303,7 +316,7 @@ def _metric_checks(
     company = batch_invariance(model, samples, answers)
     details = variant.contents.details
     allowed = float(details.get("max_batch_flips", 0))
-    yield _check("batch flips", variant.name, company.flips, allowed, f"of {company.n} samples")
+    yield check("batch flips", variant.name, company.flips, allowed, f"of {company.n} samples")
     if not variant.contents.parent:
         return
     parent = package.variant(variant.contents.parent)
@@ -312,15 +325,15 @@ def _metric_checks(
     least = float(details.get("min_agreement", 0.0))
     if least:  # without a limit there is nothing to check
         detail = f"share of {len(samples)} samples that disagree with {parent.name}"
-        yield _check("disagreement", variant.name, 1 - close.share, 1 - least, detail)
+        yield check("disagreement", variant.name, 1 - close.share, 1 - least, detail)
     task = package.contents.task
     before, after = score(reference, samples, task), score(answers, samples, task)
     name = main_metric(task)
     if "perplexity" in before:
         rise = after["perplexity"].value / before["perplexity"].value - 1
         limit = float(details.get("max_perplexity_rise", 0.0))
-        yield _check("perplexity rise", variant.name, rise, limit, f"share of {parent.name}'s")
+        yield check("perplexity rise", variant.name, rise, limit, f"share of {parent.name}'s")
     elif name in before:
         drop = before[name].value - after[name].value
         limit = float(details.get("max_drop", 0.0))
-        yield _check(f"{name} drop", variant.name, drop, limit, f"against {parent.name}")
+        yield check(f"{name} drop", variant.name, drop, limit, f"against {parent.name}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LEAST = -50.0
 """What a mask's "minus infinity" becomes: exp(-50) is 2e-22, and no range has to hold 1e38."""
 
+_TYPES_OF_16_BITS = 21
+"""The opset whose QuantizeLinear makes them; before, it takes an operator of ONNX Runtime's own."""
+
 _ENDLESS = 1e9
 """Constants beyond are masks, not numbers."""
 
@@ -58,8 +61,10 @@ def quantize_for_qnn(
         bounded, fused, made = (Path(folder) / f"{name}.onnx" for name in ("b", "f", "q"))
         proto = onnx.load(model)
         _bound_masks(proto)
-        onnx.save(proto, bounded)
         try:
+            if bits == 16 and _opset(proto) < _TYPES_OF_16_BITS:
+                proto = onnx.version_converter.convert_version(proto, _TYPES_OF_16_BITS)
+            onnx.save(proto, bounded)
             source = fused if qnn_preprocess_model(bounded, fused) else bounded
             config = get_qnn_qdq_config(
                 source,
@@ -78,6 +83,10 @@ def quantize_for_qnn(
                 fix="--precision fp16",
             ) from error
         target.write_bytes(made.read_bytes())
+
+
+def _opset(model: "ModelProto") -> int:
+    return next((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), 0)
 
 
 def _bound_masks(model: "ModelProto") -> None:

@@ -206,7 +206,10 @@ def open_session(
         is_lacking = isinstance(error, NoProviderError)  # whatever the CPU would say
         if provider is Provider.CPU or (is_lacking and not options.allow_fallback):
             raise
-        chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
+        try:
+            chosen, creation_ms = opening.on(Provider.CPU, {})  # or the model is to blame
+        except CompiledModelError:  # which it is not: no other provider takes what it holds
+            raise error from None
         _fall_back(options, error)
         provider = Provider.CPU
     captured = cuda.is_captured(provider, given)

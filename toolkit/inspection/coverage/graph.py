@@ -250,7 +250,8 @@ def _attributes(node: "NodeProto") -> dict[str, Any]:
     for attribute in node.attribute:
         if attribute.type not in skipped:
             value = helper.get_attribute_value(attribute)
-            found[attribute.name] = value.decode() if isinstance(value, bytes) else value
+            is_text = isinstance(value, bytes)  # or what a provider compiled
+            found[attribute.name] = value.decode(errors="replace") if is_text else value
     return found
 
 
