@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_package import GRAPH, write_tiny_package
+from toolkit.answering import InferReport
 from toolkit.cli.main import main
 
 
@@ -329,3 +330,19 @@ def test_force_says_what_it_replaced(
     assert capsys.readouterr().err == ""
     assert main(command) == 0
     assert capsys.readouterr().err == f"replaced {tmp_path / 'out.jsonl'}\n"
+
+
+def test_a_long_label_is_shortened_for_people_alone() -> None:
+    label = "a dog " * 1000
+    scores = {label: 0.5, "a cat": 0.3, "a " * 80: 0.2}
+    report = InferReport(
+        variant="fp32",
+        provider="cpu",
+        placement={},
+        elsewhere={},
+        results=({"label": label, "score": 0.5, "scores": scores},),
+        items=(),
+    )
+    assert len(report.as_text()) < 250
+    assert report.as_text().startswith("a dog a dog")
+    assert report.as_json()["results"][0]["label"] == label

@@ -308,13 +308,13 @@ def _line(result: Result) -> str:
     if "text" in result:
         return str(result["text"])
     if "labels" in result:
-        return "  ".join(f"{name} {score:.4f}" for name, score in result["scores"].items())
+        return "  ".join(f"{_short(name)} {score:.4f}" for name, score in result["scores"].items())
     if "label" in result:
         ranked = sorted(result["scores"].items(), key=lambda pair: -pair[1])
         # Of two labels, the second one says nothing that the first did not.
         others = ranked[1:SHOWN_LABELS] if len(ranked) > 2 else ()
-        more = ", ".join(f"{name} {score:.4f}" for name, score in others)
-        return f"{result['label']}  {result['score']:.4f}" + (f"  ({more})" if more else "")
+        more = ", ".join(f"{_short(name)} {score:.4f}" for name, score in others)
+        return f"{_short(result['label'])}  {result['score']:.4f}" + (f"  ({more})" if more else "")
     if "boxes" in result:
         found = (
             f"{one['label']}  {one['score']:.4f}  {' '.join(f'{edge:.1f}' for edge in one['box'])}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -73,7 +74,9 @@ def test_a_directory_that_is_no_checkpoint(tmp_path: Path, refused: Callable[...
 
 def test_weights_without_a_configuration(model: Path, refused: Callable[..., str]) -> None:
     (model / "config.json").unlink()
-    assert str(model) in refused(model)
+    message = refused(model)
+    assert f"{model / 'config.json'} is missing" in message
+    assert ".gguf" in message
 
 
 def test_a_configuration_without_weights(model: Path, refused: Callable[..., str]) -> None:
@@ -232,9 +235,9 @@ def test_no_tokenizer(model: Path, refused: Callable[..., str]) -> None:
     (model / "tokenizer.json").write_text('{"version": "1.0"}')
     assert f"{model / 'tokenizer.json'} is no tokenizer" in refused(model)
     (model / "tokenizer.json").unlink()
-    assert str(model) in refused(model)
+    assert f"{model / 'tokenizer.json'} is missing" in refused(model)
     (model / "tokenizer_config.json").unlink()
-    assert str(model) in refused(model)
+    assert f"{model / 'tokenizer.json'} is missing" in refused(model)
 
 
 def test_a_length_that_the_model_has_no_positions_for(
@@ -318,3 +321,46 @@ def test_a_tokenizer_somewhat_smaller_than_the_model(model: Path) -> None:
     )
     with pytest.warns(ToolkitWarning, match="knows 110 tokens, the model has 130 rows"):
         write_tokenizer(opened, model.parent / "preprocessing")
+
+
+def test_a_pointer_of_git_lfs_in_place_of_a_file(model: Path, refused: Callable[..., str]) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    (model / "tokenizer.json").write_text(pointer)
+    assert f"{model / 'tokenizer.json'} is a Git LFS pointer" in refused(model)
+    (model / "model.safetensors").write_text(pointer)
+    message = refused(model)
+    assert f"{model / 'model.safetensors'} is a Git LFS pointer" in message
+    assert f"git -C {model} lfs pull" in message
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    assert "pytorch_model.bin is a Git LFS pointer" in refused(model, "--trust-pickle")
+    (model / "pytorch_model.bin").rename(model / "model.gguf")
+    assert "model.gguf is a Git LFS pointer" in refused(model / "model.gguf")
+
+
+@pytest.mark.parametrize("left", [-1, -3000, 100, 40])
+def test_a_gguf_file_that_was_cut(left: int, tmp_path: Path, refused: Callable[..., str]) -> None:
+    gguf: Any = pytest.importorskip("gguf", reason="gguf, which writes such files, is missing")
+    file = tmp_path / "cut.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(1)
+    writer.add_tensor("token_embd.weight", np.zeros((64, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    file.write_bytes(file.read_bytes()[:left])
+    assert f"{file} is shorter than its header says" in refused(file)
+
+
+def test_one_file_of_a_checkpoint(model: Path, refused: Callable[..., str]) -> None:
+    for name in ("model.safetensors", "config.json"):
+        message = refused(model / name)
+        assert f"{model / name} is one file of a checkpoint" in message
+        assert f"toolkit export {model} -o" in message
+
+
+def test_inference_of_a_checkpoint(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", str(model), "a text"]) == 3
+    message = capsys.readouterr().err
+    assert f"{model} is a checkpoint, which has to be exported first" in message
+    assert f"toolkit export {model} -o" in message

@@ -16,13 +16,19 @@ from torch import nn
 from tests.export import nets
 from toolkit import ModelPackage, export, load
 from toolkit.errors import CheckFailedError, InputError
-from toolkit.export import Exportable, ExportReport, graph, weights
+from toolkit.export import Exportable, ExportReport, graph, traced, weights
+from toolkit.export.parts import TorchSource
+from toolkit.export.traced import Attempt
 from toolkit.export.weights import Traced
 from toolkit.package.integrity import file_hashes
+from toolkit.tasks import TaskSpec
 
 pytestmark = pytest.mark.torch
 
 
+SOURCE = TorchSource(
+    kind="module", name="module", sha256="", parts=(), task=TaskSpec(name="tensors")
+)
 LINES: list[str] = []
 """What the export of the shared package said."""
 
@@ -309,3 +315,14 @@ def test_answers_and_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"module: the weight 'linear\.bias' has 3 of 3"):
         export(source, tmp_path / "a.ortpackage")
     assert not (tmp_path / "a.ortpackage").exists()
+
+
+def test_a_tolerance_that_every_exporter_misses_is_named(tmp_path: Path) -> None:
+    source = Exportable(module=nn.Linear(64, 8), inputs={"input": torch.randn(4, 64) * 1e6})
+    with pytest.raises(CheckFailedError) as caught:
+        export(source, tmp_path / "a.ortpackage", tolerance=1e-9)
+    assert caught.value.fix.startswith("--tolerance ")
+    attempts = [Attempt(exporter="torch", reason="max abs error 1.4e-4", missed=True)]
+    assert "--tolerance" in traced._none_left(SOURCE, attempts).fix
+    attempts = [Attempt(exporter="torch", reason="cannot trace it", missed=False)]
+    assert "--tolerance" not in traced._none_left(SOURCE, attempts).fix

@@ -85,8 +85,8 @@ def compared(
             raise CheckFailedError(
                 f"the graph does not compute what the module does at {sizes_text(at)}: {parity}",
                 expected=f"max abs error at most {limit:g}",
-                fix="look for branches on values and for random operators; --tolerance sets the "
-                "limit",
+                fix="--tolerance NUMBER        (sets the limit, where outputs are large); look for "
+                "branches on values and for random operators otherwise",
             )
         reports.append(parity)
         shapes.append(at)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
-from toolkit.export.checkpoint.files import CheckpointOptions, checkpoint_at
+from toolkit.export.checkpoint.files import CONFIG, CheckpointOptions, checkpoint_at
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from toolkit.training.run import Run
 
 ACCEPTED = (
-    "a run directory that toolkit train wrote, a Hugging Face checkpoint directory, "
+    "a run directory that toolkit train wrote, a Hugging Face checkpoint directory or .gguf file, "
     "module:callable that returns an nn.Module with example inputs, or an .onnx file"
 )
 _CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _RUN_FILE = "run.json"
+_PIECES = {".safetensors", ".bin"}
+"""How files end that are nothing without their checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +95,25 @@ def open_source(
         return open_checkpoint(path, work=work, options=checkpoint)
     if not path.exists() and _CALLABLE.fullmatch(str(source)):
         return _from_exportable(_called(str(source)), str(source))
+    raise _nothing(path)
+
+
+def _nothing(path: Path) -> InputError:
+    """Why a path cannot be exported."""
+    if path.is_dir():
+        return InputError(
+            f"{path} is nothing that can be exported: {path / CONFIG} is missing, and there is no "
+            f".gguf file and no {_RUN_FILE}",
+            expected=ACCEPTED,
+        )
+    if path.is_file() and (path.name == CONFIG or path.suffix.lower() in _PIECES):
+        return InputError(
+            f"{path} is one file of a checkpoint",
+            expected=f"the directory that holds {CONFIG}, the weights and the tokenizer",
+            fix=f"toolkit export {path.parent} -o NAME.ortpackage",
+        )
     state = "is nothing that can be exported" if path.exists() else "does not exist"
-    raise InputError(f"{source} {state}", expected=ACCEPTED)
+    return InputError(f"{path} {state}", expected=ACCEPTED)
 
 
 def _from_run(path: Path) -> TorchSource:

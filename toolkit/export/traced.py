@@ -136,9 +136,12 @@ def exported(
 def _none_left(source: TorchSource, failed: list[Attempt]) -> ToolkitError:
     lines = "\n".join(f"    {attempt.exporter}: {attempt.reason}" for attempt in failed)
     kind = CheckFailedError if all(attempt.missed for attempt in failed) else InputError
+    alone = "--exporter NAME        (tries one alone, and says more)"
     return kind(
         f"no exporter could export {source.name}:\n{lines}",
-        fix="--exporter NAME        (tries one alone, and says more)",
+        fix=f"--tolerance 1e-3        (sets the limit), or {alone}"
+        if any(attempt.missed for attempt in failed)
+        else alone,
     )
 
 

@@ -126,6 +126,13 @@ class ModelPackage:
             InputError: It is no package, its documents are damaged or name a path outside it, it
                 holds a symbolic link, or it has no such component.
         """
+        is_gguf = path.suffix.lower() == ".gguf" and path.is_file()
+        if is_gguf or ((path / "config.json").is_file() and not (path / MANIFEST).exists()):
+            raise InputError(
+                f"{path} is a checkpoint, which has to be exported first",
+                expected="a model package",
+                fix=f"toolkit export {path} -o NAME.ortpackage",
+            )
         if not path.is_dir():
             state = "is a file" if path.exists() else "does not exist"
             raise InputError(

@@ -19,6 +19,8 @@ PICKLE = "pytorch_model.bin"
 PICKLE_INDEX = "pytorch_model.bin.index.json"
 _HEADER_LIMIT = 100_000_000
 """Bytes that a safetensors header may have, by the format's own reader."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How every pointer begins, by the specification of Git LFS."""
 
 Pooling = Literal["mean", "cls", "pooler", "none"]
 
@@ -100,6 +102,7 @@ def read_files(path: Path, *, trust_pickle: bool) -> CheckpointFiles:
                 expected="the path of one of them",
                 fix=f"toolkit export {gguf[0]} -o NAME.ortpackage",
             )
+        refuse_pointer(gguf[0])
         return CheckpointFiles(path=directory, config=config, kind="gguf", weights=(gguf[0],))
     pickled = _pickled(directory)
     if not pickled:
@@ -113,7 +116,27 @@ def read_files(path: Path, *, trust_pickle: bool) -> CheckpointFiles:
             expected=WEIGHTS,
             fix="--trust-pickle, if you know where the file is from",
         )
+    for file in pickled:
+        refuse_pointer(file)
     return CheckpointFiles(path=directory, config=config, kind="pickle", weights=pickled)
+
+
+def refuse_pointer(file: Path) -> None:
+    """Refuse what Git leaves in place of a large file.
+
+    Raises:
+        InputError: The file is a pointer of Git LFS.
+    """
+    if not file.is_file():
+        return
+    with file.open("rb") as stream:
+        begin = stream.read(len(_POINTER))
+    if begin == _POINTER:
+        raise InputError(
+            f"{file} is a Git LFS pointer: the file itself was not downloaded",
+            expected="the file that it points to",
+            fix=f"git -C {file.parent} lfs pull",
+        )
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -135,6 +158,7 @@ def _found(
     weights: tuple[Path, ...],
 ) -> CheckpointFiles:
     for file in weights:
+        refuse_pointer(file)
         _check_safetensors(file)
     return CheckpointFiles(path=directory, config=config, kind=kind, weights=weights)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ def load_config(files: CheckpointFiles) -> Any:
         with quiet():
             return transformers.AutoConfig.from_pretrained(files.path, **_gguf(files))
     except Exception as error:  # whatever a broken configuration raises
+        _refuse_cut(error, files)
         if files.kind == "gguf":
             raise InputError(
                 f"{files.weights[0]} cannot be read as GGUF: {first_line(error)}",
@@ -91,7 +93,8 @@ def load_model(
                 ignore_mismatched_sizes=True,  # they are refused below, by name
                 **options,
             )
-    except Exception as error:  # whatever a broken file or a misfit of shapes raises
+    except Exception as error:  # whatever a broken file raises
+        _refuse_cut(error, files)
         raise InputError(
             f"{files.weights[0]} cannot be loaded as {automatic}: {first_line(error)}",
             expected="weights that fit the configuration",
@@ -126,6 +129,22 @@ def _is_head(missing: Sequence[str], model: Any) -> bool:
     below = model.base_model_prefix
     has_head = bool(below) and hasattr(model, below)
     return has_head and not any(key.startswith(f"{below}.") for key in missing)
+
+
+def _refuse_cut(error: Exception, files: CheckpointFiles) -> None:
+    """Refuse a GGUF file that ended while it was read: the libraries show what numpy says of it."""
+    if files.kind != "gguf":
+        return
+    with files.weights[0].open("rb") as stream:
+        begins = stream.read(4) == b"GGUF"
+    text = str(error)
+    at_end = "cannot reshape array" in text or "changing to a larger dtype" in text
+    if begins and (at_end or isinstance(error, (IndexError, struct.error))):
+        raise InputError(
+            f"{files.weights[0]} is shorter than its header says",
+            expected="the whole file",
+            fix="download it again",
+        ) from error
 
 
 def _gguf(files: CheckpointFiles) -> dict[str, str]:

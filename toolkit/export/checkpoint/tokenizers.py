@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError, ToolkitWarning
-from toolkit.export.checkpoint.marian_tokenizer import has_marian_files, marian_tokenizer
+from toolkit.export.checkpoint.files import refuse_pointer
+from toolkit.export.checkpoint.marian_tokenizer import (
+    SOURCE,
+    TABLE,
+    has_marian_files,
+    marian_tokenizer,
+)
 from toolkit.export.libraries import quiet
 from toolkit.export.torch_graph import first_line
 from toolkit.tasks import TextSpec
@@ -26,6 +32,8 @@ _NO_LIMIT = 1_000_000
 """transformers writes 1e30 where a tokenizer knows no limit."""
 _VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "source.spm")
 """Files that a tokenizer is made of where there is no tokenizer.json."""
+_MADE_OF = ("vocab*", "merges*", "*.model", "*.spm", "*.codes", "*.tiktoken")
+"""Files that transformers makes a tokenizer of."""
 _FEWEST = 64
 """A tokenizer with fewer tokens, for a model with many more, was built without its vocabulary:
 `BertTokenizerFast(vocab_file=...)` of transformers 5 has 5 (platform.md)."""
@@ -144,12 +152,14 @@ def _tokenizer(opened: Opened) -> Tokenizer:
     directory = opened.files.path
     file = directory / TOKENIZER
     if file.is_file():
+        refuse_pointer(file)
         try:
             return Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers raises bare Exception for every broken file
             raise InputError(f"{file} is no tokenizer: {error}") from error
     if opened.config.model_type == "marian" and has_marian_files(directory):
         return marian_tokenizer(directory)
+    _check_files(opened)
     from transformers import AutoTokenizer
 
     options = {"gguf_file": opened.files.weights[0].name} if opened.files.kind == "gguf" else {}
@@ -170,6 +180,25 @@ def _tokenizer(opened: Opened) -> Tokenizer:
         )
     converted: Tokenizer = backend
     return converted
+
+
+def _check_files(opened: Opened) -> None:
+    """Whether there is anything that a tokenizer could be made of."""
+    directory = opened.files.path
+    if opened.config.model_type == "marian":
+        missing = [name for name in (SOURCE, TABLE) if not (directory / name).is_file()]
+    elif opened.files.kind == "gguf" or any(
+        found for pattern in _MADE_OF for found in directory.glob(pattern)
+    ):
+        missing = []
+    else:
+        missing = [TOKENIZER]
+    if missing:
+        raise InputError(
+            f"{directory / missing[0]} is missing, and there is no other file of a tokenizer",
+            expected=f"{TOKENIZER}, or a vocabulary that transformers can convert to one, such as "
+            "vocab.txt, or vocab.json with merges.txt",
+        )
 
 
 def _check_vocabulary(tokenizer: Tokenizer, rows: int, directory: Path) -> None:
