@@ -43,16 +43,21 @@ def test_every_rewriter_keeps_what_a_bert_computes_and_int8_starts_from_it(tmp_p
     optimize(path, methods=["fused"], name="again", measure=lambda *_, rounds, pairs: always)
     texts = ["the film is good", "a bad one", "nothing happens", "what a story"] * 6
     answers = load(path, variant="fp32").batch(texts)
-    lines = [f"{text},{answer['label']}" for text, answer in zip(texts, answers, strict=True)]
+    labels = [answer["label"] for answer in answers]
+    labels[0] = "no" if labels[0] == "yes" else "yes"  # data of one label is refused
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *lines]))
     limits = Limits(max_drop=1.0)
-    made = quantize(path, tmp_path / "data.csv", variant="again", limits=limits)
+    made = quantize(
+        path, tmp_path / "data.csv", variant="again", limits=limits, methods=["rowwise"]
+    )
     assert made.parent.variant == "again"
     after = ModelPackage.open(path)
     operators = [node.op_type for node in onnx.load(after.variant("again").model).graph.node]
     assert operators.count("FusedMatMul") == 2  # masked attention, once a layer
     assert after.variant("int8").contents.parent == "again"
-    assert validate(path).passed
+    failed = [check for check in validate(path).checks if not check.passed]
+    assert not failed
     probabilities = [
         np.array([*answer["scores"].values()])
         for variant in ("fp32", "again")

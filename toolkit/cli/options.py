@@ -107,7 +107,7 @@ DataOption = Annotated[
     Path,
     typer.Option(
         "--data",
-        help="Data, labeled but for language models: .csv, .jsonl (also .gz), .npz, or a folder of images.",
+        help="Data: .csv or .jsonl (also .gz), .npz, or a folder of images; labeled for metrics.",
     ),
 ]
 TextColumnOption = Annotated[

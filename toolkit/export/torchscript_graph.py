@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
+from toolkit.export.feeds import Dimensions
 from toolkit.export.graph import name_dimensions
 from toolkit.export.libraries import export_extra, quiet
 from toolkit.export.parts import TorchPart, TorchSource
@@ -16,6 +17,7 @@ from toolkit.export.weights import LARGE_BYTES, Traced
 from toolkit.tensors import Feeds
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import Tensor, nn
 
 _HOLDER = "traced"
@@ -92,8 +94,30 @@ def trace(
     del model.graph.input[:]
     model.graph.input.extend(kept)
     name_dimensions(model, part.dimensions)
+    _name_sizes(model, holder, feeds, part.dimensions)
     check_signature(traced, feeds, part.dimensions)
     return traced
+
+
+def _name_sizes(model: ModelProto, holder: nn.Module, feeds: Feeds, dimensions: Dimensions) -> None:
+    """Give the symbols of outputs, which the exporter makes up, the inputs' names by their sizes.
+
+    A size that two dimensions of the feeds share says nothing, and its symbol stays.
+    """
+    import torch
+
+    named: dict[int, set[str]] = {}
+    for name, axes in dimensions.items():
+        for axis, symbol in axes.items():
+            named.setdefault(feeds[name].shape[axis], set()).add(symbol)
+    with torch.no_grad():
+        answers = holder(*tensors(feeds).values())
+    answers = answers if isinstance(answers, tuple) else (answers,)
+    symbols = {symbol for found in named.values() for symbol in found}
+    for value, answer in zip(model.graph.output, answers, strict=True):
+        for dim, size in zip(value.type.tensor_type.shape.dim, answer.shape, strict=True):
+            if dim.dim_param and dim.dim_param not in symbols and len(named.get(size, ())) == 1:
+                dim.dim_param = next(iter(named[size]))
 
 
 def _positional(module: nn.Module, names: Sequence[str]) -> nn.Module:
