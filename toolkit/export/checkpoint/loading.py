@@ -107,6 +107,12 @@ def load_model(
             expected=f"weights that fit {CONFIG}",
         )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
+    if missing and all(key.startswith("pooler.") for key in missing):
+        raise InputError(
+            f"{where} has no weights for {len(missing)} parts of the pooler, {missing[0]} among them",
+            expected="a checkpoint that was trained with one",
+            fix="--pooling mean",
+        )
     if missing and not _is_head(missing, model):
         raise InputError(
             f"{where} is incomplete: {len(missing)} weights of {type(model).__name__} are missing, "
