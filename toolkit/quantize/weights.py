@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.quantize.context import contained
 from toolkit.tensors import Array
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def quantize_weights(
 
     Returns:
         How many weights were quantized.
+
+    Raises:
+        QuantizerError: The graph is not valid.
     """
     import onnx
     import onnx_ir as ir
@@ -64,7 +68,8 @@ def quantize_weights(
         for value in values
     )
     proto = ir.to_proto(loaded)
-    onnx.checker.check_model(proto, full_check=True)
+    with contained():  # what another quantizer made of the graph before may be none
+        onnx.checker.check_model(proto, full_check=True)
     target.write_bytes(proto.SerializeToString(deterministic=True))
     return count
 
@@ -222,7 +227,9 @@ def _channel_axis(node: "onnx_ir.Node", position: int, rank: int) -> int | None:
         return 1 if position in {1, 2} else None
     if position != 1:
         return None
-    if node.op_type == "Gemm":
+    if node.op_type in {"Gemm", "FusedGemm", "FusedMatMul"}:
         transposed = node.attributes.get("transB")
-        return 0 if transposed is not None and transposed.as_int() else 1
-    return {"MatMul": rank - 1, "Conv": 0}.get(node.op_type)
+        return rank - 2 if transposed is not None and transposed.as_int() else rank - 1
+    if node.op_type == "Attention" and node.domain == "com.microsoft":
+        return rank - 1
+    return {"MatMul": rank - 1, "Conv": 0, "FusedConv": 0}.get(node.op_type)
