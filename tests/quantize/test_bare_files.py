@@ -206,6 +206,23 @@ def test_an_output_that_cannot_be_is_refused(
     assert model.read_bytes() == before
 
 
+def test_an_interrupt_keeps_what_had_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(source: Path, target: Path, context: Context) -> int:
+        raise KeyboardInterrupt
+
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    later = replace(weights, name="later", apply=interrupted, rank=12)
+    monkeypatch.setattr(methods, "METHODS", (weights, later))
+    model, output = foreign.constants(tmp_path / "model.onnx"), tmp_path / "out.onnx"
+    np.savez(tmp_path / "data.npz", x=rows())
+    command = ["quantize", str(model), "--data", str(tmp_path / "data.npz"), "-o", str(output)]
+    assert main(command) == 130
+    assert f"{output} was written" in capsys.readouterr().err.replace("\n", " ")
+    assert integer_bytes(output) == 2 * WIDTH * WIDTH
+
+
 def test_a_full_disk_leaves_what_stood_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,8 @@ def quantize_weights(
     that Gather reads becomes int8 rows with a scale a row, dequantized after the look-up, and with
     a factor a column where some columns are much wider than others.
     Activations stay float32, so the result of an item cannot depend on the others in its batch.
-    Weights inside If, Loop and Scan count too, and are made float where they are read.
+    Weights inside If, Loop and Scan count too, and are made float where they are read; those that
+    are stored outside of it as if `folded`.
 
     Args:
         model: The float32 model.
@@ -116,14 +117,17 @@ def _quantize_matrix(value: "onnx_ir.Value", axis: int, *, folded: bool) -> None
     values = _numbers(value)
     others = tuple(i for i in range(values.ndim) if i != axis)
     quantized, scale = symmetric_int8(values, others)
-    if folded:
-        scale = np.expand_dims(scale, others)
-    integers = _constant(owner, value, "int8", quantized)
-    scales = _constant(owner, value, "scale", scale)
     readers: dict[onnx_ir.Graph, list[tuple[onnx_ir.Node, int]]] = {}
     for node, position in value.uses():
         assert isinstance(node.graph, ir.Graph)
         readers.setdefault(node.graph, []).append((node, position))
+    # ONNX Runtime 1.31 makes MatMulNBits of DequantizeLinear and MatMul, and fails where the bytes
+    # are stored in another graph.
+    folded = folded or readers.keys() != {owner}
+    if folded:
+        scale = np.expand_dims(scale, others)
+    integers = _constant(owner, value, "int8", quantized)
+    scales = _constant(owner, value, "scale", scale)
     for number, (graph, uses) in enumerate(readers.items()):
         stem = str(value.name) if not number else f"{value.name}_{number}"
         if folded:
