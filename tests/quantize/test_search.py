@@ -33,8 +33,8 @@ from toolkit.quantize import (
     quantize,
 )
 from toolkit.quantize.context import Context
-from toolkit.quantize.measuring import sqnr_db
 from toolkit.quantize.methods import METHODS
+from toolkit.quantize.outputs import SQNR
 from toolkit.quantize.report import Objective
 from toolkit.tensors import Array
 
@@ -380,4 +380,7 @@ def test_a_method_that_cannot_run_the_graph_does_not_end_the_search(
     ],
 )
 def test_noise_without_signal_is_no_equality(before: Array, after: Array, wanted: float) -> None:
-    assert sqnr_db([({"logits": before}, {"logits": after})]) == pytest.approx(wanted)
+    found = SQNR()
+    found.add({"logits": before}, {"logits": after})
+    assert found.together_db == pytest.approx(wanted)
+    assert found.worst_db == pytest.approx(wanted)

@@ -126,8 +126,12 @@ def test_recurrent_weights_are_quantized_by_gate(
     assert np.abs(before - after).max() < 0.02
 
 
-def test_a_weight_that_is_read_inside_an_if_stays_float(tmp_path: Path) -> None:
-    weight = numpy_helper.from_array(np.ones((64, 64), np.float32), "w")
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_weight_that_both_branches_of_an_if_read_is_stored_once(
+    folded: bool, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    weight = numpy_helper.from_array(values, "w")
     branch = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["inner"])],
         "branch",
@@ -147,7 +151,19 @@ def test_a_weight_that_is_read_inside_an_if_stays_float(tmp_path: Path) -> None:
     )
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
     onnx.save(model, tmp_path / "float.onnx")
-    assert quantize_weights(tmp_path / "float.onnx", tmp_path / "int8.onnx") == 0
+    target = tmp_path / "int8.onnx"
+    assert quantize_weights(tmp_path / "float.onnx", target, folded=folded) == 1
+    stored = onnx.load(target).graph.initializer
+    assert sorted(t.data_type for t in stored) == [TensorProto.FLOAT, TensorProto.INT8]
+    rows = np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)
+    before, after = (
+        [
+            open_session(file, SessionOptions()).run({"x": rows, "which": np.array(which)})["y"]
+            for which in (True, False)
+        ]
+        for file in (tmp_path / "float.onnx", target)
+    )
+    assert np.abs(np.stack(before) - np.stack(after)).max() < 0.02 * np.abs(before).max()
 
 
 def test_weights_are_quantized_the_same_way_twice(tmp_path: Path) -> None:

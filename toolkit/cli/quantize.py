@@ -9,13 +9,13 @@ import typer
 from toolkit.cli import output
 from toolkit.cli.options import (
     ComponentOption,
-    DataOption,
     ForceOption,
     JsonOption,
     LabelColumnOption,
-    PackageArgument,
+    OutputOption,
     QuietOption,
     SeedOption,
+    SourceArgument,
     TextColumnOption,
     ThreadsOption,
     VariantOption,
@@ -26,6 +26,11 @@ from toolkit.cli.options import (
 from toolkit.cli.scenario import some_seconds
 
 
+class _InstructionSet(StrEnum):
+    NATIVE = "native"
+    PORTABLE = "portable"
+
+
 class _Objective(StrEnum):
     LATENCY = "latency"
     SIZE = "size"
@@ -33,8 +38,16 @@ class _Objective(StrEnum):
 
 
 def quantize(
-    package: PackageArgument,
-    data: DataOption,
+    source: SourceArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Labeled data: .csv, .jsonl (also .gz), .npz, or a folder of images; for a bare "
+            "file .npz, with an array for each graph input.",
+            show_default=False,
+        ),
+    ] = None,
     max_drop: Annotated[
         float, typer.Option(min=0.0, help="Most that the metric may fall, as a share.")
     ] = 0.005,
@@ -101,6 +114,21 @@ def quantize(
     calibration_samples: Annotated[
         int, typer.Option(min=1, help="Most samples for calibration.")
     ] = 256,
+    isa: Annotated[
+        _InstructionSet,
+        typer.Option(
+            help="Whose integer products count: this machine's, or those of any processor, among "
+            "them the ones whose sums saturate (AVX2)."
+        ),
+    ] = _InstructionSet.NATIVE,
+    random_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--random-inputs",
+            help="For a bare file without data: check promises on random inputs, which proves "
+            "little.",
+        ),
+    ] = False,
     seed: SeedOption = 0,
     name: Annotated[
         str | None, typer.Option(help="Name of the new variant.", show_default="its precision")
@@ -119,15 +147,17 @@ def quantize(
             show_default=False,
         ),
     ] = None,
+    output_file: OutputOption = None,
     force: ForceOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Add the best quantized variant that keeps its promises on your data."""
+    """Add the best quantized variant that keeps its promises on your data, or write it with -o."""
     from dataclasses import replace
 
     from toolkit import quantize as step
     from toolkit.cli import quantized
+    from toolkit.package import is_bare
     from toolkit.quantize import (
         WITHOUT_LABELS,
         Limits,
@@ -140,11 +170,11 @@ def quantize(
 
     if html_report is not None:
         check_page(html_report)
-    default = Limits() if labels else WITHOUT_LABELS
+    default = Limits() if labels and not is_bare(source) else WITHOUT_LABELS
     reading = sample_options(text_column=text_column, label_column=label_column, where=where)
     try:
         report = step(
-            package,
+            source,
             data,
             limits=Limits(
                 max_drop=max_drop,
@@ -162,11 +192,14 @@ def quantize(
                 calibration=calibration,
                 calibration_samples=calibration_samples,
                 seed=seed,
+                isa=isa.value,
             ),
             component=component,
             variant=variant,
             name=name,
             options=session_options(threads=threads),
+            output=output_file,
+            random_inputs=random_inputs,
             force=force,
             progress=output.progress(quiet=quiet),
         )

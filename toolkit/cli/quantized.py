@@ -76,10 +76,14 @@ def _note(report: "QuantizeReport") -> str:
         drawn = f"{report.calibration['origin']}, seed {report.calibration['seed']}"
         lines.append(f"calibration: {drawn}")
     if report.environment.get("instruction_set"):
-        lines.append(f"checked on: {report.environment['instruction_set']}")
+        portable = ", and for sums that saturate on AVX2" if report.isa == "portable" else ""
+        lines.append(f"checked on: {report.environment['instruction_set']}{portable}")
+    lines += [f"note: {note}" for note in report.notes]
     if report.stopped:
         lines.append(f"the search ended early: {report.stopped}")
-    if report.chosen:
+    if report.output is not None:
+        lines.append(f"{'replaced' if report.replaced else 'wrote'} {report.output}")
+    elif report.chosen:
         done = "replaced {} in {}" if report.replaced else "added {} to {}"
         place = (
             "preferred" if report.preferred else f"behind {report.parent.variant}, which is faster"

@@ -17,7 +17,8 @@ VALUE_TOLERANCE = 1e-3
 LEAST_COSINE = 0.99
 """An embedding counts as changed below this cosine to what it was."""
 LARGEST_NOISE = 0.1
-"""Plain tensors count as changed where they moved by more than this share of their norm (20 dB)."""
+"""Plain tensors count as changed where they moved by more than this share (20 dB) of their norm, or
+of the norm's root mean square over the samples, whichever is larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Agreement:
             likeliest fills, text; for a regression, a value that moved by less than
             `VALUE_TOLERANCE` of the values' standard deviation; for an embedding, a cosine of
             `LEAST_COSINE` at least; for plain tensors, a move of at most `LARGEST_NOISE` of their
-            norm. Of a language model, the places with the same likeliest token.
+            norm or of what is usual. Of a language model, the places with the same likeliest token.
         largest_change: The largest change of a probability, or of a raw output.
     """
 
@@ -69,7 +70,9 @@ def which_changed(task: TaskSpec, reference: Answers, candidate: Answers) -> Arr
         return np.asarray(~(_cosines(reference, candidate) >= LEAST_COSINE))
     if task.name == "tensors":
         noise = np.linalg.norm(reference - candidate, axis=1)
-        return np.asarray(~(noise <= LARGEST_NOISE * np.linalg.norm(reference, axis=1)))
+        own = np.linalg.norm(reference, axis=1)
+        usual = float(np.sqrt(np.mean(own**2)))  # an output near zero may move by what others may
+        return np.asarray(~(noise <= LARGEST_NOISE * np.maximum(own, usual)))
     if task.multi_label:
         return np.asarray(((reference >= DECIDED) != (candidate >= DECIDED)).any(axis=1))
     if reference.shape[1] > 1:

@@ -10,7 +10,7 @@ from toolkit.errors import InputError
 from toolkit.evaluate.agreement import agreement, which_changed
 from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.samples import Samples, stacked
-from toolkit.evaluate.scoring import Answers, answer_all
+from toolkit.evaluate.scoring import Answers, answer_all, runs_alone
 from toolkit.inference import Model
 from toolkit.runtime import Session
 from toolkit.tensors import Array
@@ -55,11 +55,13 @@ def other_settings(
         open_with: Opens the variant with so many threads.
     """
     alone = answer_all(model, samples, batch_size=1)
-    order = _by_size(model, samples)
-    found = [
-        _setting(model, name, alone, _beside(model, samples, mate))
-        for name, mate in (("short mates", order[0]), ("long mates", order[-1]))
-    ]
+    found: list[Setting] = []
+    if not runs_alone(model, samples):
+        order = _by_size(model, samples)
+        found += [
+            _setting(model, name, alone, _beside(model, samples, mate))
+            for name, mate in (("short mates", order[0]), ("long mates", order[-1]))
+        ]
     if _takes_padding(model):
         found += [
             _setting(model, f"padding on the {side}", alone, _padded(model, samples, side))

@@ -236,11 +236,21 @@ def _array_rows(file: Path, raw: bytes) -> Iterator[Row]:
     return ({name: values[i] for name, values in columns.items()} for i in range(count))
 
 
+def is_whole(item: Item, inputs: Sequence[TensorSpec]) -> bool:
+    """Whether an item of plain tensors is all that a run takes, and no row of a batch.
+
+    Its arrays then have as many axes as the graph inputs; those of a row lack the first.
+    """
+    if not isinstance(item, Mapping):
+        return False
+    return all(np.ndim(item.get(spec.name, 0)) == len(spec.shape) for spec in inputs)
+
+
 def stacked(items: Sequence[Item], inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     """Feeds of a batch of rows of arrays, for a model that takes plain tensors.
 
     Args:
-        items: Rows of an .npz file, {name: array}.
+        items: Rows of an .npz file, {name: array}; or one item that `is_whole`.
         inputs: The graph inputs; other arrays of a row are left out.
 
     Raises:
@@ -254,7 +264,10 @@ def stacked(items: Sequence[Item], inputs: Sequence[TensorSpec]) -> dict[str, Ar
                 f"the data has no array {spec.name!r}",
                 expected=f"an .npz file with {', '.join(f'{s.name}: {s}' for s in inputs)}",
             )
-        feeds[spec.name] = np.stack([np.asarray(array) for array in found])
+        if len(items) == 1 and is_whole(items[0], inputs):
+            feeds[spec.name] = np.asarray(found[0])
+        else:
+            feeds[spec.name] = np.stack([np.asarray(array) for array in found])
     check_feeds(feeds, inputs, source="MODEL")
     return feeds
 

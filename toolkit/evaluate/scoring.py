@@ -11,7 +11,7 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.evaluate.decisions import MEASURED, Decisions, decisions, has_metric
 from toolkit.evaluate.metrics import Estimate, measure
-from toolkit.evaluate.samples import SampleOptions, Samples, read_samples, stacked
+from toolkit.evaluate.samples import SampleOptions, Samples, is_whole, read_samples, stacked
 from toolkit.inference import Model, load
 from toolkit.rows import run_rows
 from toolkit.runtime import SessionOptions
@@ -140,6 +140,8 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
         )
     rows: list[Array] = []
     results: list[Result] = []
+    run_alone = runs_alone(model, samples)
+    batch_size = 1 if run_alone else batch_size
     for start in range(0, len(samples), batch_size):
         items = samples.items[start : start + batch_size]
         numbers = range(start + 1, start + 1 + len(items))
@@ -149,18 +151,38 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
             continue
         if task.specification.name == "tensors":
             outputs = model.session.run(stacked(items, model.inputs))
-            rows.append(_flat(outputs, len(items)))
+            rows.append(_flat(outputs, None if run_alone else len(items)))
             continue
         outputs = model.outputs(items, numbers)
         answer = outputs[task.specification.output].reshape(len(items), -1)
         rows.append(task.probabilities(answer) if task.specification.labels else answer)
     if task.specification.name == "feature-extraction" and results:
         return np.array([np.mean(result["embedding"], axis=0) for result in results], np.float32)
+    if run_alone and len({row.shape[1] for row in rows}) > 1:
+        raise InputError(
+            "the outputs have other sizes for other samples, so that they cannot be compared",
+            expected="samples of one size",
+        )
     return decisions(results) if task.reads_items else np.concatenate(rows)
 
 
-def _flat(outputs: Mapping[str, Array], count: int) -> Array:
-    """float64[count, all outputs] of outputs whose first axis is the batch."""
+def runs_alone(model: Model, samples: Samples) -> bool:
+    """Whether every sample is a run of its own, and has no batch mates; see `is_whole`."""
+    if model.task.specification.name != "tensors" or not len(samples):
+        return False
+    return is_whole(samples.items[0], model.inputs)
+
+
+def _flat(outputs: Mapping[str, Array], count: int | None) -> Array:
+    """float64[count, all outputs] of outputs whose first axis is the batch, if there is one.
+
+    Whole numbers are left out where there are others: a copied token id would drown them.
+    """
+    floats = {name: value for name, value in outputs.items() if np.asarray(value).dtype.kind == "f"}
+    outputs = floats or outputs
+    if count is None:
+        whole = [np.asarray(value).reshape(1, -1) for value in outputs.values()]
+        return np.concatenate(whole, axis=1).astype(np.float64)
     for name, value in outputs.items():
         if np.shape(value)[:1] != (count,):  # a sequence of tensors has none
             raise InputError(

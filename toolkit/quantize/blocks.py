@@ -20,7 +20,10 @@ GPTQ_SAMPLES = 64
 """onnxruntime's GPTQ keeps all of its samples at once."""
 
 ACCURACY_LEVEL = 4
-"""Activations are rounded to int8 in blocks inside the kernel; 0 would compute in float32."""
+"""Activations are rounded to int8 in blocks inside the kernel."""
+IN_FLOAT = 0
+"""The accuracy level that computes in float32: for other processors than this one, since AVX2's
+kernel for rounded activations gives wrong sums (microsoft/onnxruntime issue 29853)."""
 
 
 def blocks(bits: Literal[4, 8], rounding: Rounding) -> Callable[[Path, Path, Context], int]:
@@ -65,7 +68,7 @@ def _quantize(
             bits=bits,
             block_size=block,
             is_symmetric=False,
-            accuracy_level=ACCURACY_LEVEL,
+            accuracy_level=_accuracy_level(context),
             nodes_to_exclude=sorted(excluded),
             algo_config=_algorithm(context, bits, block, rounding),
         )
@@ -93,8 +96,12 @@ def _algorithm(context: Context, bits: Literal[4, 8], block: int, rounding: Roun
         reader = _Reader([*context.data.feeds(GPTQ_SAMPLES)])
         return ort_blocks.GPTQWeightOnlyQuantConfig(reader, block_size=block)
     return ort_blocks.DefaultWeightOnlyQuantConfig(
-        block_size=block, is_symmetric=False, accuracy_level=ACCURACY_LEVEL, bits=bits
+        block_size=block, is_symmetric=False, accuracy_level=_accuracy_level(context), bits=bits
     )
+
+
+def _accuracy_level(context: Context) -> int:
+    return IN_FLOAT if context.is_portable else ACCURACY_LEVEL
 
 
 def _depths(model: Any, kept: set[str]) -> list[int]:

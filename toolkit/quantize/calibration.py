@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.samples import SampleOptions, Samples, is_whole, read_samples
 from toolkit.tasks import Item, TaskSpec
 from toolkit.tasks.text import characters
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
@@ -30,6 +30,7 @@ class Calibration:
         origin: Where they came from, in words.
         sha256: Digest of that file.
         seed: Seed that they were drawn with.
+        batch: Most items in a batch.
     """
 
     items: tuple[Item, ...]
@@ -38,6 +39,7 @@ class Calibration:
     origin: str
     sha256: str
     seed: int
+    batch: int = BATCH
 
     def __len__(self) -> int:
         return len(self.items)
@@ -57,18 +59,16 @@ class Calibration:
         items = sorted(self.items, key=characters)
         if limit is not None and limit < len(items):
             items = [items[i * len(items) // limit] for i in range(limit)]
-        for batch in _batches(items):
+        for batch in _batches(items, self.batch):
             feeds = self.encode(batch)
             check_feeds(feeds, self.inputs, source="MODEL")
             yield feeds
 
 
-def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+def _batches(items: Sequence[Item], most: int) -> Iterator[list[Item]]:
     batch: list[Item] = []
     for item in items:  # in ascending length, so that the newest one is the longest
-        if batch and (
-            len(batch) == BATCH or (len(batch) + 1) * characters(item) > BATCH_CHARACTERS
-        ):
+        if batch and (len(batch) == most or (len(batch) + 1) * characters(item) > BATCH_CHARACTERS):
             yield batch
             batch = []
         batch.append(item)
@@ -115,6 +115,7 @@ def draw(
         f"{file.name if file is not None else 'the data that candidates are judged on'}",
         sha256=samples.sha256,
         seed=seed,
+        batch=1 if is_whole(drawn.items[0], inputs) else BATCH,
     )
     if own:
         next(found.feeds(limit=BATCH))  # what does not fit is said at once

@@ -48,6 +48,15 @@ def quality_missed(candidate: Candidate, limits: Limits) -> list[str]:
         and not candidate.sqnr_db >= limits.min_sqnr_db
     ):
         reasons.append(f"SQNR {candidate.sqnr_db:.1f} dB is below {limits.min_sqnr_db:g} dB")
+    if (
+        limits.min_sqnr_db
+        and candidate.unrolled_db is not None
+        and not candidate.unrolled_db >= limits.min_sqnr_db
+    ):
+        reasons.append(
+            f"SQNR {candidate.unrolled_db:.1f} dB is below {limits.min_sqnr_db:g} dB when it gets "
+            "its own state back"
+        )
     return reasons
 
 

@@ -28,11 +28,14 @@ class Context:
         calibration: Feeds of the user's data; None where there is none.
         keep: Names of nodes that stay in float, as the graph that the method gets calls them.
         instruction_set: Whose integer products the variant is for.
+        without_config: No session configuration goes with the variant, as none goes with a bare
+            file: constants must be what ONNX Runtime folds by itself.
     """
 
     calibration: Calibration | None = None
     keep: frozenset[str] = frozenset()
     instruction_set: InstructionSet = "native"
+    without_config: bool = False
 
     @property
     def data(self) -> Calibration:

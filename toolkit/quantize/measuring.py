@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.metrics import Estimate, main_metric, wilson
 from toolkit.evaluate.reading import next_step
 from toolkit.evaluate.samples import Samples, stacked
-from toolkit.evaluate.scoring import BATCH, Answers, answer_all, score
+from toolkit.evaluate.scoring import BATCH, Answers, answer_all, runs_alone, score
 from toolkit.evaluate.tokens import perplexity
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.quantize.choosing import dominated_by, missed
+from toolkit.quantize.outputs import SQNR, states, unrolled_db
 from toolkit.quantize.report import Candidate, Limits
 from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tasks import Item, open_task
@@ -59,27 +60,6 @@ class Budget:
         """Raise OutOfTimeError where the end is reached, or what comes next would pass it."""
         if self.clock() + needed_s >= self.end:
             raise OutOfTimeError
-
-
-def sqnr_db(runs: Iterable[tuple[Mapping[str, Array], Mapping[str, Array]]]) -> float:
-    """Ratio of float outputs to what they change by, over runs of two models on the same feeds.
-
-    Infinity where they are equal or none is float; minus infinity where one has another shape, or
-    there is noise and no signal.
-    """
-    signal = noise = 0.0
-    for before, after in runs:
-        for name, value in before.items():
-            if np.asarray(value).dtype.kind != "f":
-                continue
-            if value.shape != after[name].shape:
-                return -math.inf
-            exact = value.astype(np.float64)
-            signal += float((exact**2).sum())
-            noise += float(((exact - after[name]) ** 2).sum())
-    if not noise:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 @dataclass(kw_only=True)
@@ -123,13 +103,18 @@ class Judge:
         return self.parent.contents.size_bytes
 
     @property
+    def is_tensors(self) -> bool:
+        """Whether nothing says what outputs mean, so that each one is held to the limits."""
+        return self.task.specification.name == "tensors"
+
+    @property
     def is_language(self) -> bool:
         """Whether answers are given for every place of a text."""
         return self.task.specification.name == "text-generation"
 
     def encode(self, items: Sequence[Item]) -> dict[str, Array]:
         """Feeds of a batch of items."""
-        if self.task.specification.name == "tensors":
+        if self.is_tensors:
             return stacked(items, self.model.inputs)
         return self.task.encode(items)
 
@@ -213,7 +198,7 @@ class Judge:
                 f"{self.limits.max_drop:g}"
             )
         flips = None
-        if not reasons:
+        if not reasons and not runs_alone(model, few):
             flips = batch_invariance(model, few, answers).flips
             if flips > self.limits.max_batch_flips:
                 reasons.append(
@@ -258,7 +243,9 @@ class Judge:
         close = agreement(self.task.specification, self.answers, answers)
         each_s = (made.latency_ms or 0.0) / 1e3
         self.budget.check(each_s * len(self.samples))
-        company = batch_invariance(model, self.samples, answers)
+        flips = None
+        if not runs_alone(model, self.samples):
+            flips = batch_invariance(model, self.samples, answers).flips
         self.budget.check()
         settings = self._in_settings(model, file, config)
         metric = self._metric(answers, self.samples)
@@ -269,9 +256,10 @@ class Judge:
             if metric is None or self.metric is None
             else self.metric.value - metric.value,
             agreement=close.share,
-            batch_flips=company.flips,
+            batch_flips=flips,
             flips=new_flips(settings, self._settings),
             sqnr_db=self._sqnr_db(model),
+            unrolled_db=self._unrolled_db(model),
             perplexity_rise=self._perplexity_rise(answers),
             largest_change=close.largest_change,
             samples=len(self.samples),
@@ -290,8 +278,25 @@ class Judge:
         )
 
     def _sqnr_db(self, model: Model) -> float:
-        fed = (self.encode([item]) for item in self._few.items)
-        return sqnr_db((self.model.session.run(one), model.session.run(one)) for one in fed)
+        """Of all outputs, over a few samples, each run alone; of plain tensors, the worst output's.
+
+        Infinity where they are equal.
+        """
+        found = SQNR()
+        for item in self._few.items:
+            feeds = self.encode([item])
+            found.add(self.model.session.run(feeds), model.session.run(feeds))
+        return found.worst_db if self.is_tensors else found.together_db
+
+    def _unrolled_db(self, model: Model) -> float | None:
+        """For a model that gets its own state back: the worst output's when it does."""
+        if not self.is_tensors:
+            return None
+        steps = [self.encode([item]) for item in self.samples.items[:SETTINGS_SAMPLES]]
+        pairs = states(self.model.session, steps[0])
+        if not pairs:
+            return None
+        return unrolled_db(self.model.session, model.session, steps, pairs)
 
     def _perplexity_rise(self, answers: Answers) -> float | None:
         if not self.is_language:

@@ -21,11 +21,17 @@ _AT_LOAD = {"session.disable_quant_qdq": "1"}
 
 
 def _rowwise(model: Path, target: Path, context: Context) -> int:
-    return quantize_rowwise(model, target, keep=context.keep)
+    return quantize_rowwise(
+        model,
+        target,
+        keep=context.keep,
+        is_portable=context.is_portable,
+        folded=context.without_config,
+    )
 
 
 def _weights(model: Path, target: Path, context: Context) -> int:
-    return quantize_weights(model, target, keep=context.keep)
+    return quantize_weights(model, target, keep=context.keep, folded=context.without_config)
 
 
 def _blockwise(model: Path, target: Path, context: Context) -> int:

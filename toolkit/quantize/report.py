@@ -63,9 +63,13 @@ class Candidate:
             language model, places whose likeliest token does.
         flips: Samples that a setting flips and that it does not flip for the parent, by setting:
             mates, padding, threads; see `other_settings`.
-        sqnr_db: Ratio of the parent's raw outputs to what they change by, in decibels.
+        sqnr_db: Ratio of the parent's raw outputs to what they change by, in decibels; of plain
+            tensors, that of the output that changes most.
+        unrolled_db: The same where a model gets its own state back, step after step.
         perplexity_rise: How far a language model's perplexity is above the parent's, as a share.
         largest_change: Largest change of a probability against the parent.
+        saturation: What was checked of integer products for other processors: how many there are,
+            how many cannot saturate, and how many were emulated on calibration data.
         samples: How many of the samples the figures are of; fewer than all for a candidate that was
             given up early.
         seconds: Time that making and measuring it took.
@@ -88,8 +92,10 @@ class Candidate:
     batch_flips: int | None = None
     flips: Mapping[str, int] = field(default_factory=dict)
     sqnr_db: float | None = None
+    unrolled_db: float | None = None
     perplexity_rise: float | None = None
     largest_change: float | None = None
+    saturation: Mapping[str, int] = field(default_factory=dict)
     samples: int = 0
     seconds: float = 0.0
     kept: bool = False
@@ -116,6 +122,9 @@ class QuantizeReport:
         stopped: Why the search ended before its end; empty where it did not.
         replaced: Whether a variant of that name stood there before.
         preferred: Whether it comes first, so that it is taken when no variant is named.
+        isa: Whose integer products the variant is for: "native" is this machine's.
+        output: The file that was written, where a bare one was quantized.
+        notes: What the user should know of the data or of the file.
     """
 
     package: Path
@@ -133,6 +142,9 @@ class QuantizeReport:
     stopped: str = ""
     replaced: bool = False
     preferred: bool = False
+    isa: str = "native"
+    output: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The document of `--json`."""
@@ -178,8 +190,8 @@ class QuantizeStoppedError(StoppedError):
     """
 
     def __init__(self, report: QuantizeReport) -> None:
-        super().__init__(
-            f"interrupted; {report.chosen} was added to {report.package}: the best of what had "
-            "kept its promises by then"
-        )
+        done = f"{report.chosen} was added to {report.package}"
+        if report.output is not None:
+            done = f"{report.output} was written"
+        super().__init__(f"interrupted; {done}: the best of what had kept its promises by then")
         self.report = report

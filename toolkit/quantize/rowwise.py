@@ -12,6 +12,7 @@ from toolkit.optimize import load_with_shapes, optimize_for_cpu
 from toolkit.optimize.attention import MICROSOFT
 from toolkit.optimize.editing import Editor, replace
 from toolkit.quantize.ranges import RowRange, row_range
+from toolkit.quantize.saturation import PORTABLE_LEVELS
 from toolkit.quantize.weights import SMALLEST, quantize_weights, symmetric_int8
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ _REDUCE_WITH_INPUTS = 18
 """From this opset on ReduceMax takes its axes as an input."""
 
 
-def quantize_rowwise(model: Path, target: Path, *, keep: Collection[str] = ()) -> int:
+def quantize_rowwise(
+    model: Path,
+    target: Path,
+    *,
+    keep: Collection[str] = (),
+    is_portable: bool = False,
+    folded: bool = False,
+) -> int:
     """Write a copy of a model whose products with constant matrices run in int8, row by row.
 
     Each row of an activation `x` gets a scale of its own, `peak = max(|row|)`, and
@@ -46,6 +54,8 @@ def quantize_rowwise(model: Path, target: Path, *, keep: Collection[str] = ()) -
         model: The float32 model.
         target: Where the quantized one is written.
         keep: Names of products and look-ups that stay in float.
+        is_portable: Weights are at most `PORTABLE_LEVELS`, so that no 16-bit sum of AVX2 saturates.
+        folded: For the weights of other operators; see `quantize_weights`.
 
     Returns:
         How many products were quantized. With 0 the target is a copy of the model.
@@ -56,7 +66,8 @@ def quantize_rowwise(model: Path, target: Path, *, keep: Collection[str] = ()) -
     loaded = load_with_shapes(model)
     graph = loaded.graph
     optimize_for_cpu(loaded)
-    rewriting = _Rewriting(Editor(graph, "rowwise"), graph.opset_imports.get("", 1))
+    levels = PORTABLE_LEVELS if is_portable else 127
+    rewriting = _Rewriting(Editor(graph, "rowwise"), graph.opset_imports.get("", 1), levels)
     count = rewriting.apply(keep)
     if not count:
         target.write_bytes(model.read_bytes())
@@ -68,7 +79,7 @@ def quantize_rowwise(model: Path, target: Path, *, keep: Collection[str] = ()) -
         proto = ir.to_proto(loaded)
         del proto.graph.value_info[:]
         products.write_bytes(proto.SerializeToString(deterministic=True))
-        quantize_weights(products, target, keep=keep)
+        quantize_weights(products, target, keep=keep, folded=folded)
     return count
 
 
@@ -85,6 +96,7 @@ class _Row:
 class _Rewriting:
     editor: Editor
     opset: int
+    weight_levels: int
     rows: dict["onnx_ir.Value", _Row] = field(default_factory=dict)
     weights: dict[tuple["onnx_ir.Value", bool, int], tuple["onnx_ir.Value", "onnx_ir.Value"]] = (
         field(default_factory=dict)
@@ -156,7 +168,9 @@ class _Rewriting:
         if key not in self.weights:
             assert weight.const_value is not None
             values = np.asarray(weight.const_value.numpy(), np.float32)
-            quantized, scale = symmetric_int8(values.T if transposed else values, (0,))
+            quantized, scale = symmetric_int8(
+                values.T if transposed else values, (0,), levels=self.weight_levels
+            )
             self.weights[key] = (
                 self.editor.initializer(f"{weight.name}_int8", np.ascontiguousarray(quantized)),
                 self.editor.initializer(f"{weight.name}_scale", scale / np.float32(levels)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.errors import InputError
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
-from toolkit.package import ModelPackage
+from toolkit.package import ModelPackage, is_bare, refuse_component
 from toolkit.package.write import check_variant_name
 from toolkit.progress import Progress, silent
 from toolkit.quantize.measuring import Budget, Judge
@@ -20,7 +20,7 @@ from toolkit.tasks import TaskSpec
 
 def quantize(
     source: str | Path,
-    data: str | Path,
+    data: str | Path | Samples | None,
     *,
     limits: Limits | None = None,
     reading: SampleOptions | None = None,
@@ -30,18 +30,23 @@ def quantize(
     variant: str | None = None,
     name: str | None = None,
     options: SessionOptions | None = None,
+    output: str | Path | None = None,
+    random_inputs: bool = False,
     force: bool = False,
     progress: Progress = silent,
 ) -> QuantizeReport:
     """Add the best quantized variant that keeps its promises on the user's data.
+
+    A bare `.onnx` file is written to `output` instead; see `toolkit.quantize.bare`.
 
     Methods are tried from the cheapest on. A candidate that cannot pass, or that one which passed
     beats in size and latency, is given up early. Those that would be better than what passed and
     miss a limit on quality are tried again with their most sensitive nodes in float.
 
     Args:
-        source: The package.
-        data: Labeled data; see `read_samples`. Without labels where `reading` says so.
+        source: The package, or a bare `.onnx` file.
+        data: Labeled data; see `read_samples`. Without labels where `reading` says so. For a bare
+            file an `.npz`, whose labels do not count.
         limits: What a candidate must keep.
         reading: Which columns and rows of the data count, and whether they have labels.
         methods: Short for `SearchOptions.methods`.
@@ -50,7 +55,9 @@ def quantize(
         variant: The variant to start from; the first that is fp32 as exported when not given.
         name: The new variant's name; its precision when not given.
         options: Threads and the like.
-        force: Replace a variant of that name.
+        output: The file to write, for a bare source.
+        random_inputs: For a bare source without data: judge candidates on random inputs.
+        force: Replace a variant of that name, or the file at `output`.
         progress: Called with a line for each thing that begins.
 
     Raises:
@@ -61,16 +68,39 @@ def quantize(
     """
     settings = search or SearchOptions()
     settings = replace(settings, methods=methods or settings.methods)
+    path = Path(source)
+    if is_bare(path, variant):
+        from toolkit.quantize.bare import quantize_file
+
+        refuse_component(path, component)
+        _refuse_of_bare(path, name=name, reading=reading)
+        return quantize_file(
+            path,
+            data,
+            output,
+            random_inputs=random_inputs,
+            limits=limits,
+            search=settings,
+            options=options,
+            force=force,
+            progress=progress,
+        )
+    if data is None or output is not None or random_inputs:
+        raise InputError(
+            f"{source} is a package: it is quantized on data, and gets a variant",
+            expected="--data, and neither -o nor --random-inputs",
+            fix=f"toolkit quantize {source} --data FILE",
+        )
     end = settings.clock() + settings.budget_s if settings.budget_s is not None else float("inf")
-    package = ModelPackage.open(Path(source), component)
+    package = ModelPackage.open(path, component)
     task = package.contents.task
     chosen = suitable(task, settings.methods)
     parent = package.variant(variant) if variant else package.float_variant()
     for precision in [name] if name else {method.precision for method in chosen}:
         check_variant_name(package, str(precision), parent=parent.name, force=force)
     reading = reading or SampleOptions()
-    samples = read_samples(Path(data), task, reading)
-    _check_labels(samples, task, Path(data))
+    samples = data if isinstance(data, Samples) else read_samples(Path(data), task, reading)
+    _check_labels(samples, task, data)
     limits = limits or (Limits() if reading.labels else WITHOUT_LABELS)
     with tempfile.TemporaryDirectory() as folder:
         judge = Judge(
@@ -94,7 +124,22 @@ def quantize(
         return trials.finish(stopped, force=force)
 
 
-def _check_labels(samples: Samples, task: TaskSpec, file: Path) -> None:
+def _refuse_of_bare(file: Path, *, name: str | None, reading: SampleOptions | None) -> None:
+    """Refuse what says nothing of a bare file."""
+    if name is not None:
+        raise InputError(
+            f"{file} is a bare model: the quantized one is called what -o says",
+            fix="leave --name out",
+        )
+    if reading is not None and (reading.text_column or reading.label_column or reading.where):
+        raise InputError(
+            f"{file} is a bare model, whose data has neither columns nor labels",
+            expected="an .npz with an array for each graph input",
+            fix="leave --text-column, --label-column and --where out",
+        )
+
+
+def _check_labels(samples: Samples, task: TaskSpec, file: object) -> None:
     """Refuse labels that are all the same: a model that always gives it would pass."""
     targets = samples.targets
     if targets is None or not task.labels or task.multi_label or len({*targets}) > 1:

@@ -11,7 +11,7 @@ from toolkit.evaluate.samples import SampleOptions
 from toolkit.progress import Progress
 from toolkit.quantize import calibration as calibrating
 from toolkit.quantize.choosing import best, is_preferred, quality_missed, score
-from toolkit.quantize.context import Context, Method, QuantizerError, quieted
+from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.measuring import Judge, OutOfTimeError
 from toolkit.quantize.naming import check_nodes, with_names
 from toolkit.quantize.publishing import Made, environment, publish, told
@@ -22,6 +22,7 @@ from toolkit.quantize.report import (
     QuantizeReport,
     QuantizeStoppedError,
 )
+from toolkit.quantize.saturation import check_saturation
 from toolkit.quantize.sensitivity import Sensitivity, sensitivities
 
 REPAIRED = 2
@@ -46,6 +47,9 @@ class SearchOptions:
         calibration: Data that ranges are measured on; a sample of the data when not given.
         calibration_samples: Most of it.
         seed: Of that sample.
+        isa: Whose integer products the variant is for: "portable" takes weights of 7 bits where
+            sums could saturate on AVX2, and refuses what still does.
+        without_config: The variant becomes a file that no session configuration goes with.
         clock: Monotonic seconds.
     """
 
@@ -56,6 +60,8 @@ class SearchOptions:
     calibration: Path | None = None
     calibration_samples: int = calibrating.SAMPLES
     seed: int = 0
+    isa: InstructionSet = "native"
+    without_config: bool = False
     clock: Callable[[], float] = time.monotonic
 
 
@@ -113,7 +119,12 @@ class Trials:
             seed=settings.seed,
             reading=self.reading,
         )
-        self.context = Context(calibration=self.calibration, keep=frozenset(settings.keep))
+        self.context = Context(
+            calibration=self.calibration,
+            keep=frozenset(settings.keep),
+            instruction_set=settings.isa,
+            without_config=settings.without_config,
+        )
 
     @property
     def passed(self) -> list[Candidate]:
@@ -122,6 +133,8 @@ class Trials:
 
     def run(self, methods: Sequence[Method]) -> str:
         """Try methods, and promising candidates with nodes in float; says why it ended early."""
+        if self.settings.without_config:
+            methods = [replace(method, session_options={}) for method in methods]
         known = {method.name: method for method in methods}
         try:
             for method in methods:
@@ -186,6 +199,16 @@ class Trials:
         if not changed:
             return replace(blank, why="no node of this graph could be quantized")
         made = replace(blank, size_bytes=file.stat().st_size)
+        if context.is_portable:
+            found = check_saturation(file, self.calibration.feeds())
+            counts = {
+                "products": found.products,
+                "proven": found.proven,
+                "emulated": found.emulated,
+            }
+            made = replace(made, saturation=counts, why=found.why)
+            if made.why:
+                return made
         self.judge.budget.check()
         return self.judge.judged(made, file, method.session_options, self.passed)
 
@@ -295,4 +318,5 @@ class Trials:
             environment=environment(),
             seconds=round(self.settings.clock() - self.began, 1),
             stopped=stopped,
+            isa=self.settings.isa,
         )

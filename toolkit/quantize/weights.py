@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.quantize.context import contained
 from toolkit.tensors import Array
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def quantize_weights(
     *,
     keep: Collection[str] = (),
     tables_only: bool = False,
+    folded: bool = False,
 ) -> int:
     """Write a copy of a model whose large weights are int8 with one float scale a channel.
 
@@ -37,51 +39,61 @@ def quantize_weights(
     that Gather reads becomes int8 rows with a scale a row, dequantized after the look-up, and with
     a factor a column where some columns are much wider than others.
     Activations stay float32, so the result of an item cannot depend on the others in its batch.
+    Weights inside If, Loop and Scan count too, and are made float where they are read; those that
+    are stored outside of it as if `folded`.
 
     Args:
         model: The float32 model.
         target: Where the quantized one is written.
         keep: Names of nodes whose weights stay in float.
         tables_only: Only what Gather reads.
+        folded: `Cast` and `Mul` instead of DequantizeLinear. ONNX Runtime (1.31) folds these two
+            when it loads the file; DequantizeLinear it runs every time, unless a session is
+            configured not to. They need no opset of their own either.
 
     Returns:
         How many weights were quantized.
+
+    Raises:
+        QuantizerError: The graph is not valid.
     """
     import onnx
     import onnx_ir as ir
 
     loaded = ir.load(model)
-    values = [*loaded.graph.initializers.values()]
+    graphs = [loaded.graph, *loaded.graph.subgraphs()]
+    values = [value for graph in graphs for value in graph.initializers.values()]
     total = sum(value.const_value.nbytes for value in values if value.const_value is not None)
     count = sum(
-        _quantize(loaded.graph, value, keep, tables_only, small=_SMALL_TABLE * total)
+        _quantize(value, keep, tables_only, small=_SMALL_TABLE * total, folded=folded)
         for value in values
     )
     proto = ir.to_proto(loaded)
-    onnx.checker.check_model(proto, full_check=True)
+    with contained():  # what another quantizer made of the graph before may be none
+        onnx.checker.check_model(proto, full_check=True)
     target.write_bytes(proto.SerializeToString(deterministic=True))
     return count
 
 
 def _quantize(
-    graph: "onnx_ir.Graph",
     value: "onnx_ir.Value",
     keep: Collection[str],
     tables_only: bool,
     *,
     small: float,
+    folded: bool,
 ) -> bool:
     """Replace one initializer where every node that reads it can take it; says whether it did."""
     import onnx_ir as ir
 
-    tensor = value.const_value
+    tensor, graph = value.const_value, value.graph
     uses = value.uses()
-    if tensor is None or value.is_graph_output() or not uses:
+    if tensor is None or graph is None or value.is_graph_output() or not uses:
         return False
     if tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST or len(tensor.shape) < 2:
         return False
-    if any(node.graph is not graph for node, _ in uses):
-        return False  # read inside If, Loop or Scan
+    if value.is_graph_input() or any(not isinstance(node.graph, ir.Graph) for node, _ in uses):
+        return False  # a caller may replace it, or a function of the file's own reads it
     if any(node.name in keep for node, _ in uses):
         return False
     axes = {_channel_axis(node, position, len(tensor.shape)) for node, position in uses}
@@ -90,33 +102,52 @@ def _quantize(
             return False
         quantize_table(graph, value, [node for node, _ in uses])
     elif not tables_only and len(axes) == 1 and (axis := axes.pop()) is not None:
-        _quantize_matrix(graph, value, axis)
+        _quantize_matrix(value, axis, folded=folded)
     else:
         return False
     del graph.initializers[str(value.name)]
     return True
 
 
-def _quantize_matrix(graph: "onnx_ir.Graph", value: "onnx_ir.Value", axis: int) -> None:
+def _quantize_matrix(value: "onnx_ir.Value", axis: int, *, folded: bool) -> None:
     import onnx_ir as ir
 
+    owner = value.graph
+    assert owner is not None
     values = _numbers(value)
-    quantized, scale = symmetric_int8(values, tuple(i for i in range(values.ndim) if i != axis))
-    dequantize = ir.node(
-        "DequantizeLinear",
-        [_constant(graph, value, "int8", quantized), _constant(graph, value, "scale", scale)],
-        {"axis": axis},
-        name=f"{value.name}_dequantize",
-    )
-    dequantize.outputs[0].name = f"{value.name}_float"
-    graph.insert_before(graph[0], dequantize)
-    ir.convenience.replace_all_uses_with(value, dequantize.outputs[0])
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    quantized, scale = symmetric_int8(values, others)
+    readers: dict[onnx_ir.Graph, list[tuple[onnx_ir.Node, int]]] = {}
+    for node, position in value.uses():
+        assert isinstance(node.graph, ir.Graph)
+        readers.setdefault(node.graph, []).append((node, position))
+    # ONNX Runtime 1.31 makes MatMulNBits of DequantizeLinear and MatMul, and fails where the bytes
+    # are stored in another graph.
+    folded = folded or readers.keys() != {owner}
+    if folded:
+        scale = np.expand_dims(scale, others)
+    integers = _constant(owner, value, "int8", quantized)
+    scales = _constant(owner, value, "scale", scale)
+    for number, (graph, uses) in enumerate(readers.items()):
+        stem = str(value.name) if not number else f"{value.name}_{number}"
+        if folded:
+            cast = ir.node("Cast", [integers], {"to": ir.DataType.FLOAT}, name=f"{stem}_cast")
+            cast.outputs[0].name = f"{stem}_numbers"
+            made = [cast, ir.node("Mul", [cast.outputs[0], scales], name=f"{stem}_dequantize")]
+        else:
+            inputs = [integers, scales]
+            made = [ir.node("DequantizeLinear", inputs, {"axis": axis}, name=f"{stem}_dequantize")]
+        weight = made[-1].outputs[0]
+        weight.name = f"{stem}_float"
+        graph.insert_before(graph[0], made)
+        for node, position in uses:
+            node.replace_input_with(position, weight)
 
 
 def quantize_table(
-    graph: "onnx_ir.Graph", value: "onnx_ir.Value", gathers: list["onnx_ir.Node"]
+    owner: "onnx_ir.Graph", value: "onnx_ir.Value", gathers: list["onnx_ir.Node"]
 ) -> None:
-    """Let look-ups read int8 rows with a scale a row, instead of a float table.
+    """Let look-ups read int8 rows with a scale a row, instead of a float table of `owner`.
 
     Where columns differ much in width, each is divided by its own before, and a looked-up row
     multiplied with them after.
@@ -129,11 +160,12 @@ def quantize_table(
     columns = np.maximum(widths, np.finfo(np.float32).tiny) if is_uneven else None
     even = values if columns is None else values / columns
     quantized, scale = symmetric_int8(even, tuple(range(1, values.ndim)))
-    table = _constant(graph, value, "int8", quantized)
-    scales = _constant(graph, value, "scale", scale.reshape(-1, *[1] * (values.ndim - 1)))
-    factor = None if columns is None else _constant(graph, value, "columns", columns)
+    table = _constant(owner, value, "int8", quantized)
+    scales = _constant(owner, value, "scale", scale.reshape(-1, *[1] * (values.ndim - 1)))
+    factor = None if columns is None else _constant(owner, value, "columns", columns)
     for gather in gathers:
-        output = gather.outputs[0]
+        graph, output = gather.graph, gather.outputs[0]
+        assert isinstance(graph, ir.Graph)
         rows = ir.node("Gather", [table, gather.inputs[1]], {"axis": 0})
         numbers = ir.node("Cast", [rows.outputs[0]], {"to": ir.DataType.FLOAT})
         factors = ir.node("Gather", [scales, gather.inputs[1]], {"axis": 0})
@@ -153,19 +185,22 @@ def quantize_table(
         graph.remove(gather, safe=True)
 
 
-def symmetric_int8(values: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+def symmetric_int8(
+    values: Array, axes: tuple[int, ...], *, levels: int = 127
+) -> tuple[Array, Array]:
     """int8 values of the same shape, and one float32 scale for each slice along the other axes.
 
     Args:
         values: float32[...].
         axes: The axes that share a scale.
+        levels: The largest integer; fewer than 127 leave room for sums.
 
     Returns:
-        int8[...] between -127 and 127, and float32[channels].
+        int8[...] between -levels and levels, and float32[channels].
     """
     peak = np.abs(values).max(axis=axes, keepdims=True)
-    scale = np.maximum(peak / 127, np.finfo(np.float32).tiny)
-    quantized = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
+    scale = np.maximum(peak / levels, np.finfo(np.float32).tiny)
+    quantized = np.clip(np.rint(values / scale), -levels, levels).astype(np.int8)
     return quantized, scale.reshape(-1).astype(np.float32)
 
 
@@ -196,7 +231,9 @@ def _channel_axis(node: "onnx_ir.Node", position: int, rank: int) -> int | None:
         return 1 if position in {1, 2} else None
     if position != 1:
         return None
-    if node.op_type == "Gemm":
+    if node.op_type in {"Gemm", "FusedGemm", "FusedMatMul"}:
         transposed = node.attributes.get("transB")
-        return 0 if transposed is not None and transposed.as_int() else 1
-    return {"MatMul": rank - 1, "Conv": 0}.get(node.op_type)
+        return rank - 2 if transposed is not None and transposed.as_int() else rank - 1
+    if node.op_type == "Attention" and node.domain == "com.microsoft":
+        return rank - 1
+    return {"MatMul": rank - 1, "Conv": 0, "FusedConv": 0}.get(node.op_type)

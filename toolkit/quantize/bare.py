@@ -1,0 +1,262 @@
+"""A bare `.onnx` file in, a bare `.onnx` file out: the search on a package for a while."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import CheckFailedError, InputError
+from toolkit.evaluate.parity import compare_outputs
+from toolkit.evaluate.samples import SampleOptions, Samples, stacked
+from toolkit.export import export
+from toolkit.export.graph import check
+from toolkit.npz import read_npz
+from toolkit.package import SUFFIX, ModelPackage
+from toolkit.progress import Progress, silent
+from toolkit.quantize.layout import random_samples, samples_of
+from toolkit.quantize.preparing import prepare
+from toolkit.quantize.report import (
+    WITHOUT_LABELS,
+    Limits,
+    QuantizeFailedError,
+    QuantizeReport,
+    QuantizeStoppedError,
+)
+from toolkit.quantize.trials import SearchOptions
+from toolkit.runtime import Session, SessionOptions, open_session
+from toolkit.tensors import Array, Feeds, check_tensors
+
+PREPARED = 1e-4
+"""Most that preparing a file may move an output, absolutely and as a share of the largest one."""
+
+COMPARED = 4
+"""Samples that the prepared file is compared with the given one on."""
+
+REFERENCE_ROWS = 4
+"""Rows of the data that the prepared file is recorded with."""
+
+
+def quantize_file(
+    file: Path,
+    data: str | Path | Samples | None,
+    output: str | Path | None,
+    *,
+    random_inputs: bool = False,
+    limits: Limits | None = None,
+    search: SearchOptions | None = None,
+    options: SessionOptions | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> QuantizeReport:
+    """Write the best quantized copy of a file that keeps its promises on the user's data.
+
+    Nothing says what the outputs mean, so each is held to its closeness to the file's own: see
+    `WITHOUT_LABELS`. A model that takes a state and gives the next one is also run step by step.
+    The copy needs no session configuration.
+
+    Args:
+        file: The `.onnx` file.
+        data: An `.npz` with an array for each graph input; see `samples_of`.
+        output: The `.onnx` file to write.
+        random_inputs: Make inputs up, with the search's seed, instead of reading data.
+        limits: What a candidate must keep.
+        search: How the search goes.
+        options: Threads and the like.
+        force: Replace the file at `output`.
+        progress: Called with a line for each thing that begins.
+
+    Raises:
+        InputError: The file or the data is not usable, the file is quantized already, or the output
+            is the file itself, or stands there and `force` is not given.
+        CheckFailedError: No candidate kept its promises; nothing was written.
+        StoppedError: The search was interrupted after a candidate had passed, which was written.
+    """
+    settings = search or SearchOptions()
+    target = _checked_output(file, output, force=force)
+    if settings.calibration is not None:
+        raise InputError(
+            f"{file} is a bare model: it is calibrated on a sample of its data",
+            fix="leave --calibration out",
+        )
+    replaced = target.exists()
+    with tempfile.TemporaryDirectory() as folder:
+        progress(f"preparing {file.name}")
+        prepared = Path(folder) / "prepared.onnx"
+        notes = list(prepare(file, prepared))
+        session = open_session(prepared, replace(options or SessionOptions(), spinning=False))
+        samples = _samples(file, session, data, random_inputs=random_inputs, seed=settings.seed)
+        if random_inputs:
+            notes.append(
+                f"every promise was checked on {len(samples)} random inputs of seed "
+                f"{settings.seed}, and on no data: it may not hold on real inputs"
+            )
+        _compare(file, session, samples, options or SessionOptions())
+        package = Path(folder) / f"bare{SUFFIX}"
+        export(prepared, package, reference=_reference(session, samples), progress=silent)
+        try:
+            report = _search(
+                package,
+                samples,
+                limits=limits or WITHOUT_LABELS,
+                search=replace(settings, without_config=True),
+                options=options,
+                progress=progress,
+            )
+        except QuantizeFailedError as error:
+            failed = replace(error.report, package=file, notes=tuple(notes))
+            raise QuantizeFailedError(failed) from error
+        except QuantizeStoppedError as error:
+            _write(package, error.report, target)
+            stopped = _told(error.report, file, target, notes, replaced=replaced)
+            raise QuantizeStoppedError(stopped) from error
+        _write(package, report, target)
+    progress(f"wrote {target}")
+    return _told(report, file, target, notes, replaced=replaced)
+
+
+def _search(
+    package: Path,
+    samples: Samples,
+    *,
+    limits: Limits,
+    search: SearchOptions,
+    options: SessionOptions | None,
+    progress: Progress,
+) -> QuantizeReport:
+    from toolkit.quantize.search import quantize
+
+    return quantize(
+        package,
+        samples,
+        limits=limits,
+        reading=SampleOptions(labels=False),
+        search=search,
+        options=options,
+        progress=progress,
+    )
+
+
+def _checked_output(file: Path, output: str | Path | None, *, force: bool) -> Path:
+    if output is None:
+        raise InputError(
+            f"{file} is a bare model: nothing says where the quantized one goes",
+            expected="-o FILE.onnx",
+            fix=f"-o {file.with_suffix('')}.int8.onnx",
+        )
+    target = Path(output)
+    if target.suffix.lower() != ".onnx":
+        raise InputError(
+            f"{target} is no name for a model file",
+            expected="a name that ends in .onnx",
+            fix=f"-o {target}.onnx",
+        )
+    if target.exists() and file.exists() and target.samefile(file):
+        raise InputError(
+            f"{target} is the model that it is made from", expected="another path for -o"
+        )
+    if target.is_dir() or (target.exists() and not force):
+        raise InputError(
+            f"{target} exists already",
+            expected="a path that does not exist yet",
+            fix="pass --force to replace it, or another -o",
+        )
+    if not target.parent.is_dir():
+        raise InputError(f"{target.parent} is no folder", expected="a folder that exists for -o")
+    return target
+
+
+def _samples(
+    file: Path,
+    session: Session,
+    data: str | Path | Samples | None,
+    *,
+    random_inputs: bool,
+    seed: int,
+) -> Samples:
+    if isinstance(data, Samples):
+        return data
+    if (data is None) != random_inputs:
+        raise InputError(
+            f"{file} has to be judged on data"
+            if data is None
+            else "random inputs were asked for beside data",
+            expected="either data or --random-inputs, which proves little",
+            fix="--data FILE.npz, with an array for each graph input",
+        )
+    if data is None:
+        return random_samples(session, seed=seed)
+    path = Path(data)
+    if path.suffix.lower() != ".npz":
+        raise InputError(
+            f"{path} is no .npz file",
+            expected="an .npz with an array for each graph input: "
+            + ", ".join(f"{spec.name}: {spec}" for spec in session.inputs),
+        )
+    arrays = read_npz(path)
+    return samples_of(arrays, session, origin=path, sha256=hashlib.sha256(path.read_bytes()))
+
+
+def _reference(session: Session, samples: Samples) -> Mapping[str, Array]:
+    """Feeds to record: a few rows, or one whole run."""
+    try:
+        return stacked(samples.items[:REFERENCE_ROWS], session.inputs)
+    except InputError:
+        return stacked(samples.items[:1], session.inputs)
+
+
+def _compare(file: Path, session: Session, samples: Samples, options: SessionOptions) -> None:
+    """Hold the prepared file against the given one, whose extra inputs have defaults."""
+    given = open_session(file, replace(options, spinning=False))
+    for item in samples.items[:COMPARED]:
+        feeds: Feeds = stacked([item], session.inputs)
+        wanted = given.run(feeds)
+        check_tensors(wanted)
+        found = compare_outputs(wanted, session.run(feeds))
+        largest = max(
+            (
+                float(np.abs(value.astype(np.float64)).max(initial=0.0))
+                for value in map(np.asarray, wanted.values())
+                if value.dtype.kind in "fiu"
+            ),
+            default=0.0,
+        )
+        if not found.within(PREPARED * max(1.0, largest)):
+            raise CheckFailedError(
+                f"{file} computes something else once it is prepared: {found}",
+                expected=f"a difference of at most {PREPARED:g}",
+                fix="export it again, with its weights as initializers",
+            )
+
+
+def _write(package: Path, report: QuantizeReport, target: Path) -> None:
+    """Put the chosen variant where it shall stand, after a last look at it."""
+    variant = ModelPackage.open(package).variant(report.chosen)
+    check(variant.model, full=False)
+    made = variant.model.read_bytes()
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        staged = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(made)
+            staged.chmod(0o644)
+            staged.replace(target)
+        finally:
+            staged.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be written: {error.strerror or error}",
+            expected="room and permission to write; nothing was changed",
+        ) from error
+
+
+def _told(
+    report: QuantizeReport, file: Path, target: Path, notes: list[str], *, replaced: bool
+) -> QuantizeReport:
+    return replace(
+        report, package=file, output=target, notes=tuple(notes), replaced=replaced, preferred=False
+    )
