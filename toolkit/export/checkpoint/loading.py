@@ -109,8 +109,7 @@ def load_model(
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
     if missing and all(key.startswith("pooler.") for key in missing):
         raise InputError(
-            f"{where} has no weights for {len(missing)} parts of the pooler:"
-            f" {', '.join(missing)}",
+            f"{where} has no weights for {len(missing)} parts of the pooler: {', '.join(missing)}",
             expected="a checkpoint that was trained with one",
             fix="--pooling mean",
         )
