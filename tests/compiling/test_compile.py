@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from toolkit import load, validate
 from toolkit.compiling import CompileReport, job
 from toolkit.compiling.sizes import chosen_sizes
 from toolkit.compiling.step import chips_of
-from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitWarning
+from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError, ToolkitWarning
 from toolkit.package import ModelPackage
 from toolkit.package.write import CompiledFor, add_variant, staging_directory
 from toolkit.runtime import Provider, SessionOptions
@@ -139,6 +140,42 @@ def test_validate_of_a_named_variant_does_not_pass_unopened(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(SetupError, match="has no QNNExecutionProvider"):
         validate(path, variant="qnn-69")
+
+
+@pytest.mark.parametrize(
+    "provider, given, problem, code",
+    [
+        ("cuda", {}, "no CUDAExecutionProvider", 4),
+        ("cpu", {"foo": "1"}, "no option 'foo'", 3),
+        ("qnn", {"foo": "1"}, "no option 'foo'", 3),
+        ("qnn", {"soc_model": "69"}, "for chip 57, and soc_model is 69", 3),
+        ("qnn", {"soc_model": "9999"}, "compiled for", 3),
+    ],
+)
+def test_validate_of_a_named_variant_asks_the_provider_that_was_given(
+    compiled: tuple[Path, CompileReport],
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    given: dict[str, str],
+    problem: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    options = SessionOptions(provider=Provider(provider), provider_options=given)
+    with pytest.raises(ToolkitError, match=problem) as caught:
+        validate(compiled[0], variant="qnn-57", options=options)
+    assert caught.value.exit_code == code
+
+
+def test_sizes_that_a_variant_was_compiled_at_may_be_given(
+    compiled: tuple[Path, CompileReport],
+) -> None:
+    path, _ = compiled
+    options = SessionOptions(provider=Provider.QNN, fix_shapes={"batch": 1, "sequence": 16})
+    model = load(path, options=options)
+    assert (model.variant, dict(model.placement)) == ("qnn-57", {QNN: 1})
+    model = load(path, options=replace(options, fix_shapes={"batch": 1, "sequence": 4}))
+    assert model.variant == "fp32"
 
 
 def test_validate_finds_a_compiled_graph_that_answers_otherwise(

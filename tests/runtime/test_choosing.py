@@ -21,6 +21,7 @@ def package(tmp_path: Path) -> ModelPackage:
     half = changed(entry.additional_metadata.toolkit, precision="fp16")
     variants = {
         "chip-57": compiled(entry, "57"),
+        "chip-57-long": compiled(entry, "57", sequence=64),
         "chip-69": compiled(entry, "69"),
         "fp32": entry,
         "fp16": changed(
@@ -31,11 +32,16 @@ def package(tmp_path: Path) -> ModelPackage:
     return replace(opened, components={opened.component_name: component})
 
 
-def compiled(entry: VariantEntry, chip: str) -> VariantEntry:
+def compiled(entry: VariantEntry, chip: str, sequence: int = 16) -> VariantEntry:
     options = {"backend_type": "htp", "soc_model": chip}
     ort = changed(entry.executor_info.ort, provider_options=options)
     info = changed(entry.executor_info, ort=ort)
-    return changed(entry, ep=Provider.QNN.ort_name, executor_info=info)
+    details = {"fixed_shapes": {"batch": 1, "sequence": sequence}}
+    ours = changed(entry.additional_metadata.toolkit, details=details)
+    metadata = changed(entry.additional_metadata, toolkit=ours)
+    return changed(
+        entry, ep=Provider.QNN.ort_name, executor_info=info, additional_metadata=metadata
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,22 @@ def test_a_variant_brings_its_options_and_those_given_go_first(package: ModelPac
     assert options_for(variant, given).provider_options["soc_model"] == "69"
     cpu = SessionOptions()
     assert options_for(variant, cpu) is cpu
+
+
+@pytest.mark.parametrize(
+    "sizes, name, left",
+    [
+        ({"batch": 1, "sequence": 16}, "chip-57", {}),
+        ({"batch": 1}, "chip-57", {}),
+        ({"sequence": 64}, "chip-57-long", {}),
+        ({"batch": 2, "sequence": 16}, "fp32", {"batch": 2, "sequence": 16}),
+        ({"batc": 1}, "fp32", {"batc": 1}),
+    ],
+)
+def test_a_compiled_variant_is_chosen_at_its_own_sizes_alone(
+    package: ModelPackage, sizes: dict[str, int], name: str, left: dict[str, int]
+) -> None:
+    options = SessionOptions(provider=Provider.QNN, fix_shapes=sizes)
+    chosen = chosen_variant(package, None, options)
+    assert chosen.name == name
+    assert options_for(chosen, options).fix_shapes == left

@@ -11,6 +11,7 @@ from toolkit.evaluate.samples import Samples
 from toolkit.evaluate.validation import Check, check
 from toolkit.package import ModelPackage, Variant
 from toolkit.runtime import Provider, SessionOptions, open_session
+from toolkit.runtime.provider_options import checked_options
 from toolkit.runtime.providers import provider_of
 from toolkit.runtime.session import built_in_providers
 
@@ -25,20 +26,23 @@ def checks_of_compiled(
 ) -> Iterator[Check]:
     """Open a compiled variant on its own provider, and its parent on the CPU at the same sizes.
 
-    Where the provider is not installed there is nothing to open; a warning says so, unless the
-    variant was asked for by its name.
+    One that was asked for by its name is opened on the provider and with the options that were
+    asked for, as `load` would. Where the provider is not installed there is nothing to open; a
+    warning says so, unless the variant was asked for by its name.
 
     Args:
         package: The package, with the variant's component in focus.
         variant: The compiled one.
         samples: The user's data; None without.
-        options: Threads and the like; the provider is the variant's.
+        options: Threads and the like; the provider is the variant's where it is the CPU here.
         is_named: Whether this variant was asked for.
 
     Raises:
-        InputError: The variant is for another chip or SDK, or its parent is gone.
+        InputError: The variant is for another provider, chip or SDK, its provider has no such
+            option, or its parent is gone.
         SetupError: The provider does not start, or is not installed and `is_named`.
     """
+    checked_options(options.provider, options.provider_options)
     provider = provider_of(variant.entry.ep)
     if provider is None or not (is_named or variant.entry.ep in built_in_providers()):
         warnings.warn(
@@ -56,6 +60,9 @@ def checks_of_compiled(
     )
     cpu = open_session(package.verified(parent), on_cpu, config=parent.session_options)
     own = replace(on_cpu, provider=provider, fix_shapes={}, allow_fallback=False)
+    if is_named and options.provider is not Provider.CPU:
+        given = options.provider_options
+        own = replace(own, provider=options.provider, provider_options=given)
     session = open_session(package.verified(variant), options_for(variant, own))
     declared = {(spec.name, spec.dtype) for spec in (*package.inputs, *package.outputs)}
     found = {(spec.name, spec.dtype) for spec in (*session.inputs, *session.outputs)}
