@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from toolkit.inspection.coverage.graph import Node
 from toolkit.inspection.coverage.rules import (
     CONSTANT,
+    DECLARED,
     FIX_SHAPES,
     FLOAT32,
+    INFERENCE,
+    INSIDE,
     Check,
     Coverage,
     Rule,
@@ -20,15 +23,19 @@ from toolkit.inspection.coverage.rules import (
     constant,
     dtypes,
     every,
+    for_inference,
+    inside,
     never,
     output_dtypes,
+    ranked_inputs,
     ranks,
     since,
 )
 
 _FOLDER = "coreml/builders/impl"
+_INPUTS = "coreml/builders/helper.cc, IsInputSupported"
 _LARGEST = 16384
-"""Size of a dimension that CoreML still loads (coreml/builders/helper.cc, IsInputSupported)."""
+"""Size of a dimension that CoreML still loads (the same function)."""
 
 
 def _rule(check: Check, builder: str, change: str = "") -> Rule:
@@ -131,7 +138,7 @@ _RESHAPED = (
 _POWER = (_rule(dtypes("float32", at=(0, 1)), "binary", FLOAT32),)
 _NORMALIZED = (
     _rule(constant(1, 2), "normalization", CONSTANT),
-    _rule(_only(1), "normalization", "export for inference"),
+    _rule(_only(1), "normalization", INFERENCE),
     _rule(attribute("stash_type", 1, default=1), "normalization"),
 )
 
@@ -170,7 +177,8 @@ _NEURAL_NETWORK: dict[str, tuple[Rule, ...]] = {
     **_BOTH,
     "BatchNormalization": (
         _rule(constant(1, 2, 3, 4), "batch_norm", CONSTANT),
-        _rule(ranks(3, 4), "batch_norm"),
+        _rule(for_inference, "batch_norm", INFERENCE),
+        _rule(ranks(4, 4), "batch_norm", "write it in 4 dimensions"),
     ),
     "Cast": (_rule(_no_root, "cast"), _rule(output_dtypes("float32", "int32"), "cast")),
     "Conv": (_rule(constant(1), "conv", CONSTANT), *_CONVOLUTION),
@@ -265,7 +273,11 @@ def _coverage(model_format: str, operators: Mapping[str, tuple[Rule, ...]], file
                 (_rule(never("its branches are graphs of their own"), "base"),),
             ),
         },
-        general=(Rule(check=_sizes, source="coreml/builders/helper.cc, IsInputSupported"),),
+        general=(
+            _rule(inside, "base", INSIDE),
+            Rule(check=ranked_inputs, source=_INPUTS, change=DECLARED),
+            Rule(check=_sizes, source=_INPUTS),
+        ),
         source=f"onnxruntime/tools/mobile_helpers/{file}",
         changes={
             "Gelu": "take MLProgram, which has Gelu",

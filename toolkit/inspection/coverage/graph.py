@@ -1,6 +1,6 @@
 """A graph as the rules see it: each node with its types, shapes, constants and neighbors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,9 @@ class Tensor:
             known.
         is_constant: Whether it is an initializer that no caller can replace.
         values: Those of a small constant, flat; None otherwise.
+        is_external: Whether its values stand in another file than the model.
+        is_unranked: Whether it follows from a graph input without a shape, so that ONNX Runtime
+            does not know its shape either.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Tensor:
     shape: Shape | None = None
     is_constant: bool = False
     values: tuple[float, ...] | None = None
+    is_external: bool = False
+    is_unranked: bool = False
 
     @property
     def is_static(self) -> bool:
@@ -109,11 +114,14 @@ class Graph:
         nodes: In topological order.
         open_dimensions: Sizes of graph inputs that are not fixed, by name; "?" for those without.
         has_inputs: Whether a caller feeds anything.
+        unloadable: Why ONNX Runtime does not load it with any provider; empty where nothing is
+            known against it.
     """
 
     nodes: tuple[Node, ...]
     open_dimensions: tuple[str, ...]
     has_inputs: bool
+    unloadable: str = ""
 
     @property
     def size(self) -> int:
@@ -121,11 +129,13 @@ class Graph:
         return sum(1 + node.nested for node in self.nodes)
 
 
-def read(model: "ModelProto") -> Graph:
+def read(model: "ModelProto", external: Collection[str] | None = None) -> Graph:
     """The main graph, with every type and shape that onnx infers.
 
     Args:
         model: The model; external data need not be loaded.
+        external: Names of the initializers that another file holds; those that the model itself
+            says so of when not given.
     """
     import onnx
 
@@ -133,7 +143,12 @@ def read(model: "ModelProto") -> Graph:
     with suppress(Exception):
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     graph = model.graph
+    stored = external_names(model) if external is None else external
     tensors = _tensors(graph, model.ir_version)
+    for name in stored:
+        if name in tensors:
+            tensors[name] = replace(tensors[name], is_external=True)
+    _mark_unranked(graph, tensors)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     # A Constant is an initializer in another place: ONNX Runtime folds it before it asks.
     listed = [node for node in graph.node if _operator(node) != "Constant"]
@@ -171,6 +186,25 @@ def read(model: "ModelProto") -> Graph:
         if not dim.HasField("dim_value")
     )
     return Graph(nodes=nodes, open_dimensions=tuple(open_), has_inputs=bool(fed))
+
+
+def external_names(model: "ModelProto") -> set[str]:
+    """Initializers of the main graph whose values stand in another file."""
+    return {tensor.name for tensor in model.graph.initializer if tensor.external_data}
+
+
+def _mark_unranked(graph: "GraphProto", tensors: dict[str, Tensor]) -> None:
+    """Mark inputs without a shape and what follows from them without one."""
+    marked = {value.name for value in graph.input if tensors[value.name].shape is None}
+    for node in graph.node:
+        if marked & set(node.input):
+            marked |= {
+                name
+                for name in node.output
+                if name and tensors.get(name, Tensor(name=name)).shape is None
+            }
+    for name in marked:
+        tensors[name] = replace(tensors.get(name, Tensor(name=name)), is_unranked=True)
 
 
 def _named(name: str, tensors: Mapping[str, Tensor]) -> Tensor | None:

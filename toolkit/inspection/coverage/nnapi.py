@@ -7,8 +7,11 @@ builders in core/providers/nnapi/nnapi_builtin/builders/impl.
 from toolkit.inspection.coverage.graph import Node
 from toolkit.inspection.coverage.rules import (
     CONSTANT,
+    DECLARED,
     FIX_SHAPES,
     FLOAT32,
+    INFERENCE,
+    INSIDE,
     Check,
     Coverage,
     Rule,
@@ -16,7 +19,11 @@ from toolkit.inspection.coverage.rules import (
     constant,
     dtypes,
     every,
+    filled_inputs,
+    for_inference,
+    inside,
     output_dtypes,
+    ranked_inputs,
     ranks,
     since,
     static_inputs,
@@ -151,6 +158,7 @@ _OPERATORS: dict[str, tuple[Rule, ...]] = {
         _float(),
         _up_to_4("batchnorm", 2),
         _rule(constant(1, 2, 3, 4), "batchnorm", CONSTANT),
+        _rule(for_inference, "batchnorm", INFERENCE),
     ),
     "Cast": (_float(), _rule(output_dtypes("float32", "int32"), "cast", "int32 instead of int64")),
     "Clip": (_float(), _rule(constant(1, 2), "clip", CONSTANT), _rule(_clip, "clip")),
@@ -249,7 +257,12 @@ _OPERATORS: dict[str, tuple[Rule, ...]] = {
 COVERAGE = Coverage(
     provider="nnapi",
     operators=_OPERATORS,
-    general=(_rule(static_inputs, "base", FIX_SHAPES),),
+    general=(
+        _rule(inside, "base", INSIDE),
+        _rule(ranked_inputs, "base", DECLARED),
+        _rule(static_inputs, "base", FIX_SHAPES),
+        _rule(filled_inputs, "base"),
+    ),
     source="onnxruntime/tools/mobile_helpers/nnapi_supported_ops.md",
     takes_units=True,
     changes={

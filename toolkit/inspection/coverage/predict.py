@@ -109,7 +109,9 @@ def predict_graph(graph: Graph, coverage: Coverage) -> Prediction:
         coverage: The provider's rules.
     """
     refusals = {
-        node.index: found for node in graph.nodes if (found := refusal(coverage, node)) is not None
+        node.index: found
+        for node in graph.nodes
+        if (found := _unloaded(graph) or refusal(coverage, node)) is not None
     }
     if coverage.takes_units:
         refusals |= _units_left(graph.nodes, refusals)
@@ -132,6 +134,17 @@ def predict_graph(graph: Graph, coverage: Coverage) -> Prediction:
         partitions=len(groups),
         breaks=breaks,
         changes=tuple(_with_names(change, graph) for change in changes),
+    )
+
+
+def _unloaded(graph: Graph) -> Refusal | None:
+    """Why no provider is asked at all."""
+    if not graph.unloadable:
+        return None
+    return Refusal(
+        reason=graph.unloadable,
+        source="measured: onnxruntime 1.31",
+        change="export with --opset 18 or later",
     )
 
 

@@ -6,20 +6,27 @@ it asks a provider what it takes, and counts nodes after that.
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError, SetupError
-from toolkit.inspection.coverage.graph import Graph, read
+from toolkit.inspection.coverage.graph import Graph, external_names, read
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+_OLDEST = 7
+"""The first opset that ONNX Runtime promises to run (its docs, compatibility)."""
+_TOO_NEW = "only *guarantees* support"
+"""What ONNX Runtime 1.31 says where it refuses an opset as too new."""
 
 
 def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
     """The main graph with the sizes written into it, optimized at ONNX Runtime's level basic.
 
-    Where onnxruntime is missing or does not load the model, the graph is the file's own.
+    Where onnxruntime is missing or does not load the model, the graph is the file's own; where it
+    is the opset that it does not load, the graph says so.
 
     Args:
         model: An `.onnx` file that onnx can read.
@@ -27,6 +34,9 @@ def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
     """
     import onnx
 
+    own = onnx.load(model, load_external_data=False)
+    external = external_names(own)  # ONNX Runtime moves weights when it writes its graph
+    unloadable = ""
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         try:
@@ -35,10 +45,21 @@ def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
             options = SessionOptions(threads=1, graph_level="basic", fix_shapes=sizes)
             open_session(model, options, graph=optimized)
             proto = onnx.load(optimized, load_external_data=False)
-        except (InputError, SetupError):
-            proto = onnx.load(model, load_external_data=False)
+        except (InputError, SetupError) as error:
+            proto = own
             _fix(proto, sizes)
-    return read(proto)
+            if isinstance(error, InputError):
+                unloadable = _unloadable(proto, error.problem)
+    return replace(read(proto, external), unloadable=unloadable)
+
+
+def _unloadable(model: "ModelProto", problem: str) -> str:
+    """Whether it is the opset for which ONNX Runtime does not load a model; empty otherwise."""
+    opsets = [entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
+    opset = max(opsets, default=1)
+    if opset < _OLDEST or _TOO_NEW in problem:
+        return f"ONNX Runtime does not load this graph of opset {opset}"
+    return ""
 
 
 def _fix(model: "ModelProto", sizes: Mapping[str, int]) -> None:

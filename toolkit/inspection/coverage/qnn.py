@@ -8,8 +8,10 @@ graphs of benchmarks/single_operators.py (benchmarks/prediction.md says how many
 from toolkit.inspection.coverage.graph import Node
 from toolkit.inspection.coverage.rules import (
     CONSTANT,
+    DECLARED,
     FIX_SHAPES,
     FLOAT32,
+    INFERENCE,
     Check,
     Coverage,
     Rule,
@@ -18,15 +20,19 @@ from toolkit.inspection.coverage.rules import (
     constant,
     dtypes,
     every,
+    filled,
+    for_inference,
     never,
     one_output,
     output_dtypes,
+    ranked,
     ranks,
     static,
 )
 
 _REPOSITORY = "onnxruntime/onnxruntime-qnn: onnxruntime/core/providers/qnn/builder"
 _MEASURED = "measured: onnxruntime-qnn 2.7.0, HTP simulator, soc_model 57"
+_SHAPES = f"{_REPOSITORY}/qnn_model_wrapper.cc, GetOnnxShape"
 _INT32 = "export in float32, or in int32 where it holds indices"
 _LOWER_RANK = "reshape to fewer dimensions before it"
 
@@ -192,7 +198,10 @@ _OWN: dict[str, tuple[Rule, ...]] = {
     "ArgMax": (_rule(attribute("select_last_index", 0, default=0)),),
     "ArgMin": (_rule(attribute("select_last_index", 0, default=0)),),
     "AveragePool": (_rule(_undilated),),
-    "BatchNormalization": (_rule(constant(1, 2, 3, 4), CONSTANT, _builder("batch_norm")),),
+    "BatchNormalization": (
+        _rule(constant(1, 2, 3, 4), CONSTANT, _builder("batch_norm")),
+        _rule(for_inference, INFERENCE, _builder("batch_norm")),
+    ),
     "Cast": (
         _rule(output_dtypes(*_ANY, "uint8"), _INT32),
         _rule(_cast, _INT32),
@@ -281,11 +290,9 @@ COVERAGE = Coverage(
         "If": (_rule(never("its branches are graphs of their own")),),
     },
     general=(
-        Rule(
-            check=static,
-            source=f"{_REPOSITORY}/qnn_model_wrapper.cc, GetOnnxShape",
-            change=FIX_SHAPES,
-        ),
+        _rule(ranked, DECLARED, _SHAPES),
+        _rule(static, FIX_SHAPES, _SHAPES),
+        _rule(filled),  # the back end ends the process over one
         _rule(
             any_dtype(*_ANY, *_QUANTIZED, "int4", "uint4"),
             "export in float32; the back end has no float64",

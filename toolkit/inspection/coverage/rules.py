@@ -16,6 +16,9 @@ Grouping = Literal["waves", "clusters"]
 SIZES = "NAME=SIZE,..."
 FIX_SHAPES = f"fix the sizes: --fix-shapes {SIZES}"
 FLOAT32 = "export in float32"
+INSIDE = "save the weights inside of the .onnx file"
+DECLARED = "declare the shapes of the inputs when the model is exported"
+INFERENCE = "export for inference"
 CONSTANT = "make it an initializer, not something that the graph computes or a caller feeds"
 
 
@@ -123,6 +126,47 @@ def _open(tensors: Collection[Tensor], verb: str) -> str:
         ),
         "",
     )
+
+
+def ranked_inputs(node: Node) -> str:
+    """Every input has a shape, as far as graph inputs without one leave it."""
+    return _unranked(node.present(), "reads")
+
+
+def ranked(node: Node) -> str:
+    """The same of inputs and outputs."""
+    return ranked_inputs(node) or _unranked(node.written(), "writes")
+
+
+def _unranked(tensors: Collection[Tensor], verb: str) -> str:
+    found = (f"{verb} {t.name!r}, whose shape is not known" for t in tensors if t.is_unranked)
+    return next(found, "")
+
+
+def filled_inputs(node: Node) -> str:
+    """No input has a dimension of size 0; constants aside, which stand for options left out."""
+    return _empty([t for t in node.present() if not t.is_constant], "reads")
+
+
+def filled(node: Node) -> str:
+    """The same of inputs and outputs."""
+    return filled_inputs(node) or _empty(node.written(), "writes")
+
+
+def _empty(tensors: Collection[Tensor], verb: str) -> str:
+    return next((f"{verb} {t.name!r}, which is empty" for t in tensors if 0 in (t.shape or ())), "")
+
+
+def inside(node: Node) -> str:
+    """No input is a weight in another file than the model."""
+    found = (f"reads {t.name!r}, which another file holds" for t in node.present() if t.is_external)
+    return next(found, "")
+
+
+def for_inference(node: Node) -> str:
+    """A normalization that updates no statistics."""
+    trains = node.attributes.get("training_mode", 0) or one_output(node)
+    return "is in training mode" if trains else ""
 
 
 def dtypes(*allowed: str, at: Collection[int] = (0,)) -> Check:
