@@ -14,6 +14,7 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError, ToolkitWarning
 from toolkit.rows import fixed_rows, run_rows
 from toolkit.runtime import SessionOptions, open_session
+from toolkit.runtime.dimensions import how_to_fix
 from toolkit.tensors import TensorSpec
 
 
@@ -33,6 +34,23 @@ def test_a_dimension_that_does_not_exist_names_those_that_do() -> None:
     assert caught.value.exit_code == 3
     assert "batch, sequence" in caught.value.expected
     assert caught.value.fix == "--fix-shapes batch=1,sequence=128"
+    with pytest.raises(InputError, match="'seq'") as caught:
+        opened(GRAPH, sequence=16, seq=5)
+    assert caught.value.fix == "--fix-shapes batch=1,sequence=16"
+
+
+@pytest.mark.parametrize(
+    "given, advice",
+    [
+        ({}, "--fix-shapes batch=1,sequence=128"),
+        ({"sequence": 16}, "--fix-shapes sequence=16,batch=1"),
+        ({"batch": 2}, "--fix-shapes batch=2,sequence=128"),
+    ],
+)
+def test_the_advice_holds_what_was_given_and_what_is_missing(
+    given: dict[str, int], advice: str
+) -> None:
+    assert how_to_fix(opened(GRAPH, **given).inputs, given) == advice
 
 
 def test_a_graph_of_fixed_shapes_has_no_dimension_to_fix(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def chosen_sizes(package: ModelPackage, given: Mapping[str, int]) -> dict[str, i
             expected="one size a dimension; the package has none to choose"
             if UNNAMED not in names
             else "dimensions with names",
-            fix=how_to_fix(package.inputs),
+            fix=how_to_fix(package.inputs, given),
         )
     resizing = Resizing(package.inputs, reference_feeds(package))
     text = package.contents.task.text

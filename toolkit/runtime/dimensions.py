@@ -7,7 +7,10 @@ from toolkit.tensors import TensorSpec
 
 UNNAMED = "?"
 SEQUENCE = 128
-"""The size that messages propose for what is no batch."""
+"""The size that messages propose for a dimension of tokens, or of steps in time."""
+
+_LONG = ("seq", "len", "token", "time", "frame", "step")
+"""Parts of the names that exporters give to such dimensions."""
 
 
 def symbolic(inputs: Sequence[TensorSpec]) -> tuple[str, ...]:
@@ -45,13 +48,18 @@ def check_names(sizes: Mapping[str, int], inputs: Sequence[TensorSpec], model: s
             raise InputError(
                 f"{model} has no dimension {name!r}",
                 expected=f"one of {', '.join(named)}" if named else "no name: its shapes are fixed",
-                fix=f"--fix-shapes {proposal(named)}" if named else "leave --fix-shapes out",
+                fix=f"--fix-shapes {proposal(named, sizes)}" if named else "leave --fix-shapes out",
             )
 
 
-def proposal(names: Sequence[str]) -> str:
-    """Sizes to type: 1 for the first dimension, which is mostly the batch."""
-    return ",".join(f"{name}={1 if i == 0 else SEQUENCE}" for i, name in enumerate(names))
+def proposal(names: Sequence[str], given: Mapping[str, int] | None = None) -> str:
+    """Sizes to type: those that were given, and for other dimensions one by their name."""
+    given = given or {}
+    return ",".join(f"{name}={given.get(name) or _size(name)}" for name in names)
+
+
+def _size(name: str) -> int:
+    return SEQUENCE if any(part in name.lower() for part in _LONG) else 1
 
 
 def needs_sizes(inputs: Sequence[TensorSpec], provider: str) -> str:
@@ -63,9 +71,9 @@ def needs_sizes(inputs: Sequence[TensorSpec], provider: str) -> str:
     return f"{provider} needs fixed shapes, and the graph has symbolic dimensions ({listed})"
 
 
-def how_to_fix(inputs: Sequence[TensorSpec]) -> str:
-    """What to type for the dimensions that are left."""
+def how_to_fix(inputs: Sequence[TensorSpec], given: Mapping[str, int] | None = None) -> str:
+    """What to type for the dimensions that are left, beside the sizes that were given."""
     left = symbolic(inputs)
     if UNNAMED in left:
         return "name the dimensions that show as ?, when the model is exported, and fix them"
-    return f"--fix-shapes {proposal(left)}"
+    return f"--fix-shapes {proposal(tuple(dict.fromkeys((*(given or {}), *left))), given)}"

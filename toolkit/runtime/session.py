@@ -323,7 +323,7 @@ def _check_placed(
     if placed and not unfit:
         return
     if unfit:
-        expected, fix = "one size a dimension", how_to_fix(session.inputs)
+        expected, fix = "one size a dimension", how_to_fix(session.inputs, options.fix_shapes)
         problem = f"{unfit}: it would run {placed} of {sum(session.placement.values())} nodes"
     else:
         reason = why_nothing(model, options, config) if explain else ""
