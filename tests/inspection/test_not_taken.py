@@ -87,3 +87,27 @@ def test_an_opset_that_is_not_loaded(tmp_path: Path, opset: int) -> None:
     for found in predicted(tmp_path / "opset.onnx", model).values():
         assert found.taken == 0
         assert f"opset {opset}" in found.breaks[0].reason
+
+
+@pytest.mark.parametrize("source", ["QNNExecutionProvider", "OpenVINOExecutionProvider", ""])
+def test_a_compiled_graph_is_for_the_provider_that_compiled_it(tmp_path: Path, source: str) -> None:
+    node = graphs.node("EPContext", "x", domain="com.microsoft", embed_mode=1, source=source)
+    model = graphs.model([node], [("x", FLOAT, [1, 4])])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    found = predicted(tmp_path / "compiled.onnx", model)
+    own = source.removesuffix("ExecutionProvider").lower()
+    assert [name for name, one in found.items() if one.predicted == 1.0] == ([own] if own else [])
+    assert (source or "does not name") in found["nnapi"].breaks[0].reason
+
+
+def test_casts_that_the_cpu_alone_needs_are_not_predicted_on(tmp_path: Path) -> None:
+    fed: list[graphs.Fed] = [("x", TensorProto.FLOAT16, ["batch", 3, 8, 8])]
+    weights = [graphs.weight("w", 4, 3, 3, 3, dtype="float16")]
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), graphs.node("Relu", "h")]
+    half = (TensorProto.FLOAT16, None)
+    file = tmp_path / "half.onnx"
+    onnx.save(graphs.model(nodes, fed, weights=weights, output=half), file)
+    found = {one.name: one for one in predict(file, {"batch": 2})}
+    assert {one.nodes for one in found.values()} == {2}
+    assert found["qnn"].predicted == found["coreml MLProgram"].predicted == 1.0
+    assert found["nnapi"].breaks[0].reason == "input 0 is float16"

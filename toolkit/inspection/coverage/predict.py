@@ -12,7 +12,7 @@ from toolkit.inspection.coverage import coreml, nnapi, openvino, qnn, webgpu, xn
 from toolkit.inspection.coverage.graph import Graph, Node, Tensor
 from toolkit.inspection.coverage.partitions import clusters, waves
 from toolkit.inspection.coverage.prepared import prepared
-from toolkit.inspection.coverage.rules import SIZES, Coverage, Refusal, refusal
+from toolkit.inspection.coverage.rules import COMPILED, SIZES, Coverage, Refusal, refusal
 from toolkit.profiling.counts import UNKNOWN, NodeShapes, count
 from toolkit.profiling.counts import Tensor as Counted
 from toolkit.runtime.dimensions import UNNAMED, proposal
@@ -178,7 +178,8 @@ def _groups(graph: Graph, coverage: Coverage, refusals: Mapping[int, Refusal]) -
     return [
         group
         for group in groups
-        if len(group) >= coverage.smallest and not _is_alone(nodes, group, coverage)
+        if (len(group) >= coverage.smallest or any(nodes[i].op == COMPILED for i in group))
+        and not _is_alone(nodes, group, coverage)
     ]
 
 

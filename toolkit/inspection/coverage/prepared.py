@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _OLDEST = 7
 """The first opset that ONNX Runtime promises to run (its docs, compatibility)."""
+_INSERTED = ("InsertedPrecisionFreeCast_", "InsertedCast_")
+"""How ONNX Runtime 1.31 names the Casts with which the CPU computes float16 in float32."""
 _TOO_NEW = "only *guarantees* support"
 """What ONNX Runtime 1.31 says where it refuses an opset as too new."""
 
@@ -25,7 +27,8 @@ _TOO_NEW = "only *guarantees* support"
 def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
     """The main graph with the sizes written into it, optimized at ONNX Runtime's level basic.
 
-    Where onnxruntime is missing or does not load the model, the graph is the file's own; where it
+    Where ONNX Runtime put Casts around float16 that the CPU does not compute, which it does for the
+    CPU alone, the graph is the file's own, nothing folded. Where onnxruntime is missing or does not load the model, the graph is the file's own; where it
     is the opset that it does not load, the graph says so.
 
     Args:
@@ -45,9 +48,10 @@ def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
             options = SessionOptions(threads=1, graph_level="basic", fix_shapes=sizes)
             open_session(model, options, graph=optimized)
             proto = onnx.load(optimized, load_external_data=False)
+            if any(node.name.startswith(_INSERTED) for node in proto.graph.node):
+                proto = _fixed(own, sizes)
         except (InputError, SetupError) as error:
-            proto = own
-            _fix(proto, sizes)
+            proto = _fixed(own, sizes)
             if isinstance(error, InputError):
                 unloadable = _unloadable(proto, error.problem)
     return replace(read(proto, external), unloadable=unloadable)
@@ -62,7 +66,7 @@ def _unloadable(model: "ModelProto", problem: str) -> str:
     return ""
 
 
-def _fix(model: "ModelProto", sizes: Mapping[str, int]) -> None:
+def _fixed(model: "ModelProto", sizes: Mapping[str, int]) -> "ModelProto":
     """Write the sizes into a model, and drop the shapes that were inferred without them."""
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim:
@@ -70,3 +74,4 @@ def _fix(model: "ModelProto", sizes: Mapping[str, int]) -> None:
                 dim.dim_value = sizes[dim.dim_param]
     if sizes:
         del model.graph.value_info[:]
+    return model

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolkit.inspection.coverage.graph import Node, Tensor
+from toolkit.runtime.providers import Provider
 
 Check = Callable[[Node], str]
 Grouping = Literal["waves", "clusters"]
 
+COMPILED = "com.microsoft:EPContext"
+"""What stands for a graph that a provider has compiled."""
 SIZES = "NAME=SIZE,..."
 FIX_SHAPES = f"fix the sizes: --fix-shapes {SIZES}"
 FLOAT32 = "export in float32"
@@ -91,6 +94,8 @@ class Refusal:
 
 def refusal(coverage: Coverage, node: Node) -> Refusal | None:
     """Why the provider refuses a node; None where it takes it."""
+    if node.op == COMPILED:
+        return _foreign(coverage, node)
     rules = coverage.operators.get(node.op)
     if rules is None:
         return Refusal(
@@ -103,6 +108,18 @@ def refusal(coverage: Coverage, node: Node) -> Refusal | None:
         if reason:
             return Refusal(reason=reason, source=rule.source, change=rule.change)
     return None
+
+
+def _foreign(coverage: Coverage, node: Node) -> Refusal | None:
+    """A compiled graph is taken by the provider that compiled it, and by no other."""
+    made_by = str(node.attributes.get("source", ""))
+    if made_by == Provider(coverage.provider).ort_name:
+        return None
+    return Refusal(
+        reason=f"was compiled for {made_by or 'a provider that it does not name'}",
+        source="measured: onnxruntime 1.31, which loads it with no other provider",
+        change="take the variant that it was compiled from",
+    )
 
 
 def static_inputs(node: Node) -> str:
