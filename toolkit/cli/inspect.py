@@ -55,6 +55,7 @@ def _show_graph(found: "Inspection") -> None:
     operators = ", ".join(f"{name} {count}" for name, count in graph.operators.items())
     for name, text in (
         ("symbolic", ", ".join(found.dimensions) or "nothing: every size is fixed"),
+        ("fixed at", ", ".join(f"{name}={size}" for name, size in found.fix_shapes.items())),
         ("opset", f"{opsets}; IR version {graph.ir_version}"),
         ("producer", graph.producer),
         ("parameters", f"{found.parameters:,} ({dtypes})"),

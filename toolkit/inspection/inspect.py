@@ -71,6 +71,7 @@ class Inspection:
         predictions: What each provider would take, by rules and without the provider.
         package: None for a bare file.
         others: The other components that were read.
+        fix_shapes: Sizes of symbolic dimensions, by name, at which it was placed and predicted.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Inspection:
     predictions: tuple[Prediction, ...] = ()
     package: PackageView | None = None
     others: tuple["Inspection", ...] = ()
+    fix_shapes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_one_of_several(self) -> bool:
@@ -136,6 +138,7 @@ class Inspection:
             "inputs": [_tensor(spec) for spec in graph.inputs],
             "outputs": [_tensor(spec) for spec in graph.outputs],
             "dimensions": self.dimensions,
+            "fix_shapes": dict(self.fix_shapes),
             "opset": graph.opsets.get(""),
             "opsets": {domain or "ai.onnx": version for domain, version in graph.opsets.items()},
             "ir_version": graph.ir_version,
@@ -234,7 +237,7 @@ def _with_providers(
 ) -> Inspection:
     own = {name: size for name, size in sizes.items() if name in part.dimensions}
     shares = provider_shares(model, config, own)
-    return replace(part, providers=shares, predictions=predict(model, own))
+    return replace(part, providers=shares, predictions=predict(model, own), fix_shapes=own)
 
 
 def provider_shares(
@@ -255,7 +258,7 @@ def provider_shares(
     except StoppedError:
         raise
     except ToolkitError as error:
-        return {str(Provider.CPU): ProviderShare(placed=None, nodes={}, why=error.problem)}
+        return {str(Provider.CPU): ProviderShare(placed=None, nodes={}, why=_line(error.problem))}
     shares: dict[str, ProviderShare] = {}
     for provider in Provider:
         if provider.ort_name not in cpu["built_in"]:
@@ -265,7 +268,7 @@ def provider_shares(
         except StoppedError:
             raise
         except ToolkitError as error:
-            shares[provider] = ProviderShare(placed=None, nodes={}, why=error.problem)
+            shares[provider] = ProviderShare(placed=None, nodes={}, why=_line(error.problem))
             continue
         shares[provider] = _share(provider, found)
     return shares
@@ -275,7 +278,12 @@ def _share(provider: Provider, found: Mapping[str, Any]) -> ProviderShare:
     nodes: dict[str, int] = found["placement"]
     total = sum(nodes.values())
     placed = nodes.get(provider.ort_name, 0) / total if total else None
-    return ProviderShare(placed=placed, nodes=nodes, why=found["why"])
+    return ProviderShare(placed=placed, nodes=nodes, why=_line(found["why"]))
+
+
+def _line(problem: str) -> str:
+    """An error's own sentence, without the log of the process that it ended in."""
+    return next((line.strip() for line in problem.splitlines() if line.strip()), "")
 
 
 def _probe(
