@@ -28,8 +28,8 @@ def prepared(model: Path, sizes: Mapping[str, int]) -> Graph:
     """The main graph with the sizes written into it, optimized at ONNX Runtime's level basic.
 
     Where ONNX Runtime put Casts around float16 that the CPU does not compute, which it does for the
-    CPU alone, the graph is the file's own, nothing folded. Where onnxruntime is missing or does not load the model, the graph is the file's own; where it
-    is the opset that it does not load, the graph says so.
+    CPU alone, the graph is the file's own, nothing folded. It is so, too, where onnxruntime
+    is missing or does not load the model; where the opset is why, the graph says so.
 
     Args:
         model: An `.onnx` file that onnx can read.
