@@ -1,7 +1,6 @@
 """What this machine can run, and what is wrong with it."""
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from toolkit.errors import SetupError
 from toolkit.machine import Machine, this_machine
 from toolkit.nvidia import driver_version, too_old
+from toolkit.runtime.explained import missing_library
 from toolkit.runtime.fresh import ChildCrashedError, call_fresh
 from toolkit.runtime.providers import Provider
 
@@ -180,24 +180,6 @@ def probe_fresh(provider: Provider) -> dict[str, Any]:
     if not found["started"] and library:
         found["why"] = f"the library {library} is missing"
     return found
-
-
-def missing_library(log: str) -> str:
-    """The file that a dynamic loader could not find, in ONNX Runtime's log; empty for none.
-
-    Source: the messages of glibc's dlopen, macOS's dyld and Windows's LoadLibrary, which ONNX
-        Runtime repeats.
-    """
-    patterns = (
-        r"([\w.+-]+\.so[\w.]*): cannot open shared object file",
-        r"Library not loaded: \S*?([\w.+-]+\.dylib)",
-        r'which depends on "([\w.+-]+\.dll)" which is missing',
-        r'Error loading "\S*?([\w.+-]+\.dll)"',
-    )
-    for pattern in patterns:
-        if found := re.search(pattern, log):
-            return found.group(1)
-    return ""
 
 
 def installed_wheels() -> tuple[Wheel, ...]:

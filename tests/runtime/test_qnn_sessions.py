@@ -13,9 +13,10 @@ import pytest
 
 from tests.runtime.graphs import feeds, write_graph
 from tests.tiny_package import write_tiny_package
-from toolkit.errors import InputError, ToolkitWarning
+from toolkit.errors import InputError, SetupError, ToolkitWarning
 from toolkit.runtime import Provider, SessionOptions, open_session
 from toolkit.runtime.compiled import METADATA_KEY, QnnCompatibility, check_compiled, installed_sdk
+from toolkit.runtime.explained import nothing_runs
 from toolkit.runtime.failures import CompiledModelError
 from toolkit.runtime.plugins import devices
 from toolkit.runtime.provider_options import checked_options
@@ -70,6 +71,38 @@ def test_stdout_holds_the_document_alone(tmp_path: Path) -> None:
     assert document["provider"] == "qnn"
     assert document["placement"][HERE] == 3 - sum(document["elsewhere"].values())
     assert document["results"][0]["label"] == "positive"
+
+
+def test_an_input_without_elements_is_refused(tmp_path: Path) -> None:
+    model = write_graph(tmp_path / "model.onnx", batch=0)
+    with pytest.raises(InputError, match=r"float32\[0, 8\], which has no elements"):
+        opened(model)
+
+
+def test_a_chip_that_qnn_does_not_know_is_an_input_error(tmp_path: Path) -> None:
+    model = write_graph(tmp_path / "model.onnx", batch=4)
+    with pytest.raises(InputError, match="knows no chip 9999") as caught:
+        opened(model, provider_options={"soc_model": "9999"})
+    assert "SM8650 (57)" in caught.value.expected
+    with pytest.warns(ToolkitWarning, match="knows no chip 9999"):
+        session = opened(model, provider_options={"soc_model": "9999"}, allow_fallback=True)
+    assert session.provider is Provider.CPU
+
+
+def test_a_backend_that_the_wheel_lacks_is_named(tmp_path: Path) -> None:
+    model = write_graph(tmp_path / "model.onnx", batch=4)
+    with pytest.raises(SetupError, match=r"the library libQnnCpu\.so is missing") as caught:
+        opened(model, provider_options={"backend_type": "cpu"})
+    assert "operators" not in caught.value.expected
+    assert caught.value.fix.startswith("leave backend_type out")
+
+
+def test_a_library_that_is_missing_is_what_is_said_of_a_provider() -> None:
+    reason = "Unable to load backend, error: libQnnHtp.so: cannot open shared object file: No such"
+    error = nothing_runs("model.onnx", SessionOptions(provider=Provider.QNN), {}, reason)
+    assert "the library libQnnHtp.so is missing" in error.problem
+    assert "operators" not in error.expected
+    assert "[qnn]" in error.fix
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from toolkit.compiling.judging import Judge, calibration_feeds
 from toolkit.compiling.prepared import prepare
 from toolkit.compiling.reasons import reasons
 from toolkit.compiling.report import Compiled
-from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
+from toolkit.errors import CheckFailedError, InputError, SetupError
 from toolkit.evaluate.samples import Samples
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import CompiledFor, add_variant
@@ -20,9 +20,7 @@ from toolkit.runtime import Provider, Session, SessionOptions, open_session
 from toolkit.runtime.compiled import QnnCompatibility
 from toolkit.runtime.failures import CompiledModelError
 from toolkit.runtime.fresh import call_fresh
-from toolkit.runtime.option_types import Chip
 from toolkit.runtime.placement import Placement
-from toolkit.runtime.provider_options import CHIPS
 from toolkit.runtime.providers import DEFAULT_CHIP
 
 SQNR_DB = 20.0
@@ -33,9 +31,6 @@ network, 40 for a fine-tuned MiniLM, 27 for an LSTM over 128 tokens."""
 
 CALIBRATION = 128
 """Most samples that ranges are measured on; never more than half of the data."""
-
-_NO_DEVICE = "Failed to create device"
-"""What QNN (2.7.0) says of a number that is none of its chips'."""
 
 PARITY_SLACK = 2.0
 """`validate` allows so many times the difference that was measured here."""
@@ -156,12 +151,8 @@ class Job:
         self._check(made, parity.mismatch)
         return made
 
-    def _refused(self, error: SetupError, chip: str, graph: Path) -> ToolkitError:
+    def _refused(self, error: SetupError, chip: str, graph: Path) -> SetupError:
         """Why nothing was compiled, in the words of this command."""
-        if _NO_DEVICE in error.problem:
-            return InputError(
-                f"{self.provider.ort_name} knows no chip {chip}", expected=Chip(CHIPS).expected
-            )
         if self.precision != "fp16":
             fix = f"another --soc, such as {DEFAULT_CHIP}"
         else:

@@ -24,6 +24,10 @@ class CompiledModelError(InputError):
     """A model that holds compiled graphs, which this provider, chip or SDK does not take."""
 
 
+class UnknownChipError(InputError):
+    """A `soc_model` that is the number of no chip."""
+
+
 @contextmanager
 def ort_failures(doing: str, provider: Provider = Provider.CPU) -> Iterator[None]:
     """Give ONNX Runtime's failures our types.

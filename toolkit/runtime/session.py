@@ -14,7 +14,12 @@ from toolkit.runtime import cuda
 from toolkit.runtime.bound import BoundRun
 from toolkit.runtime.chatter import stdout_kept
 from toolkit.runtime.dimensions import check_names, check_sizes, how_to_fix, needs_sizes
-from toolkit.runtime.failures import CompiledModelError, NoProviderError, ort_failures
+from toolkit.runtime.failures import (
+    CompiledModelError,
+    NoProviderError,
+    UnknownChipError,
+    ort_failures,
+)
 from toolkit.runtime.options import (
     RECORD_KEY,
     GraphLevel,
@@ -23,8 +28,8 @@ from toolkit.runtime.options import (
     provider_named,
 )
 from toolkit.runtime.placement import Placement, check_required, check_share, placement_of
-from toolkit.runtime.provider_options import OPTIONS, checked_options, given_options
-from toolkit.runtime.providers import Provider
+from toolkit.runtime.provider_options import checked_options, given_options
+from toolkit.runtime.providers import Provider, provider_of
 from toolkit.tensors import Array, Feeds, TensorSpec
 
 try:
@@ -38,7 +43,7 @@ except ImportError as error:
 
 # After the import above, which says what is missing where onnxruntime is.
 from toolkit.runtime.compiled import check_compiled, compatibility_of
-from toolkit.runtime.explained import why_nothing
+from toolkit.runtime.explained import OR_FALL_BACK, nothing_runs, why_nothing
 from toolkit.runtime.plugins import devices, has_devices, is_installed
 
 ort.set_default_logger_severity(4)  # its log lines say what our errors say, to the terminal
@@ -196,6 +201,8 @@ def open_session(
     config = config or {}
     if options.fix_shapes:
         check_names(options.fix_shapes, _unfixed(model, asked, given), str(model))
+    if asked.needs_fixed_shapes:
+        _check_not_empty(model, asked)
     opening = _Opening(model, options, config, recording, graph)
     provider = asked
     try:
@@ -280,8 +287,7 @@ def _attached(settings: Any, provider: Provider, given: Mapping[str, str]) -> li
             return [(provider.ort_name, dict(given)), Provider.CPU.ort_name]
         raise NoProviderError(
             f"this onnxruntime build has no {provider.ort_name}",
-            expected=f"one of {', '.join(built_in_providers())}; {provider} comes with "
-            f"{provider.origin}",
+            expected=f"one of {', '.join(_words())}; {provider} comes with {provider.origin}",
             fix="toolkit doctor   (says what starts here), or --allow-fallback to take the CPU",
         )
     rest = dict(given)
@@ -296,6 +302,12 @@ def built_in_providers() -> list[str]:
     return names + [name for name in plugins if name not in names]
 
 
+def _words() -> list[str]:
+    """What `--provider` takes of `built_in_providers`."""
+    known = (provider_of(name) for name in built_in_providers())
+    return [str(one) for one in known if one is not None]
+
+
 def _unfixed(model: Path, provider: Provider, given: Mapping[str, str]) -> tuple[TensorSpec, ...]:
     """The graph's inputs as the file says them, before a dimension is fixed."""
     opening = _Opening(model, SessionOptions(graph_level="none", threads=1), {}, None, None)
@@ -306,6 +318,21 @@ def _unfixed(model: Path, provider: Provider, given: Mapping[str, str]) -> tuple
             raise
         raw, _ = opening.on(provider, given)
     return tuple(_spec(node) for node in raw.get_inputs())
+
+
+def _check_not_empty(model: Path, provider: Provider) -> None:
+    """Refuse an input without elements, over which QNN (2.7.0) takes the whole process down."""
+    try:
+        inputs = _unfixed(model, Provider.CPU, {})
+    except InputError:  # compiled graphs; QNN would not have compiled such an input
+        return
+    for spec in inputs:
+        if 0 in spec.shape:
+            raise InputError(
+                f"input {spec.name!r} of {model} is {spec}, which has no elements",
+                expected=f"sizes of 1 or more on {provider}",
+                fix="export the model with other sizes, or --provider cpu",
+            )
 
 
 def _check_placed(
@@ -323,24 +350,15 @@ def _check_placed(
     if placed and not unfit:
         return
     if unfit:
-        expected, fix = "one size a dimension", how_to_fix(session.inputs, options.fix_shapes)
-        problem = f"{unfit}: it would run {placed} of {sum(session.placement.values())} nodes"
+        fix = how_to_fix(session.inputs, options.fix_shapes)
+        error: ToolkitError = SetupError(
+            f"{unfit}: it would run {placed} of {sum(session.placement.values())} nodes",
+            expected="one size a dimension",
+            fix=f"{fix}{OR_FALL_BACK}",
+        )
     else:
         reason = why_nothing(model, options, config) if explain else ""
-        found = ", ".join(f"{n} on {name}" for name, n in session.placement.items())
-        problem = (
-            f"{provider.ort_name} runs no node of {model}; ONNX Runtime placed "
-            f"{found or 'none at all'}{f': {reason}' if reason else ''}"
-        )
-        expected = "a graph with operators that it takes, and a machine that it runs on"
-        fix = "toolkit inspect MODEL   (says what each provider takes)"
-        if provider in cuda.NVIDIA and reason:
-            expected = "a GPU with its driver, and the libraries of CUDA and cuDNN"
-            fix = f"pip install 'onnx-edge-toolkit[{provider.extra}]'   (brings the libraries)"
-        elif provider is Provider.QNN:
-            expected += f"; as soc_model {OPTIONS[provider]['soc_model'].expected}"
-    fix = f"{fix}, or --allow-fallback to take the CPU"
-    error = SetupError(problem, expected=expected, fix=fix)
+        error = nothing_runs(str(model), options, session.placement, reason)
     if placed:
         _fall_back(options, error, "running the others on the CPU")
     else:  # a graph that folds to constants has no nodes left either
@@ -352,7 +370,7 @@ def _fall_back(
     options: SessionOptions, error: ToolkitError, instead: str = "running on the CPU"
 ) -> None:
     if not options.allow_fallback:
-        if isinstance(error, SetupError):
+        if isinstance(error, (SetupError, UnknownChipError)):
             raise error
         problem = f"{options.provider.ort_name} does not start: {error.problem}"
         raise SetupError(problem, expected=error.expected, fix=error.fix) from error
