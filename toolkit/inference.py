@@ -12,6 +12,7 @@ import numpy as np
 
 from toolkit.choosing import chosen_variant, options_for
 from toolkit.errors import InputError
+from toolkit.longest import too_long_explained
 from toolkit.package import ModelPackage, Variant, is_bare
 from toolkit.rows import run_rows
 from toolkit.runtime import Provider, Session, SessionOptions, open_session
@@ -247,7 +248,8 @@ def load_variant(
     options = options_for(variant, options)
     config = variant.session_options
     file = package.verified(variant)
-    session = open_session(file, options, config=config)
+    with too_long_explained(package, options.fix_shapes):
+        session = open_session(file, options, config=config)
     preprocessing = package.asset("preprocessing")
     task = open_task(package.contents.task, preprocessing, session.inputs, reading)
     split = variant.split(options.provider)

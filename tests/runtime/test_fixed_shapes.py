@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
 
 from tests.runtime.graphs import feeds, write_graph
 from tests.tiny_package import GRAPH, write_tiny_package
@@ -15,6 +18,8 @@ from toolkit.errors import InputError, ToolkitWarning
 from toolkit.rows import fixed_rows, run_rows
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.runtime.dimensions import how_to_fix
+from toolkit.tasks.specification import TextSpec
+from toolkit.tasks.text import open_tokenizer
 from toolkit.tensors import TensorSpec
 
 
@@ -128,3 +133,33 @@ def test_feeds_without_a_row_are_refused_for_their_shape(tmp_path: Path, rows: A
     session = open_session(write_graph(tmp_path / "model.onnx", batch=4), SessionOptions())
     with pytest.raises(InputError, match="running"):
         run_rows(session, {"x": rows})
+
+
+@pytest.mark.parametrize("beyond, problem", [(0, "Add_1"), (1, "texts have at most")])
+def test_a_graph_that_does_not_open_beyond_its_longest_text_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beyond: int, problem: str
+) -> None:
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    assert package.contents.task.text is not None
+    most = package.contents.task.text.max_length
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise InputError("Add_1: Incompatible dimensions")
+
+    monkeypatch.setattr("toolkit.inference.open_session", refuses)
+    sizes = {"batch": 1, "sequence": most + beyond}
+    with pytest.raises(InputError, match=problem) as caught:
+        load(package.path, options=SessionOptions(fix_shapes=sizes))
+    assert beyond == 0 or caught.value.expected == f"sequence of 2 to {most}"
+
+
+def test_a_sequence_without_room_for_the_special_tokens_is_refused(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = TextSpec(max_length=8, pad_id=0, pad_token="[UNK]")  # noqa: S106
+    assert open_tokenizer(tmp_path / "tokenizer.json", text, length=2) is not None
+    with pytest.raises(InputError, match="2 special ones"):
+        open_tokenizer(tmp_path / "tokenizer.json", text, length=1)

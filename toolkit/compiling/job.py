@@ -13,6 +13,7 @@ from toolkit.compiling.reasons import reasons
 from toolkit.compiling.report import Compiled
 from toolkit.errors import CheckFailedError, InputError, SetupError
 from toolkit.evaluate.samples import Samples
+from toolkit.longest import too_long_explained
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import CompiledFor, add_variant
 from toolkit.progress import Progress
@@ -74,9 +75,10 @@ class Job:
         fixed = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         self.progress(f"{self.parent.name}{f' at {fixed}' if fixed else ''}: its answers")
         model = self.package.verified(self.parent)
-        cpu = open_session(
-            model, SessionOptions(fix_shapes=self.sizes), config=self.parent.session_options
-        )
+        with too_long_explained(self.package, self.sizes):
+            cpu = open_session(
+                model, SessionOptions(fix_shapes=self.sizes), config=self.parent.session_options
+            )
         prepare(model, target, self.sizes)
         judged = samples
         if samples is not None and self.quantizes:

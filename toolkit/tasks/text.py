@@ -170,6 +170,13 @@ def open_tokenizer(file: Path, specification: TextSpec, *, length: int | None = 
             f"{file} is no tokenizer: {error}",
             expected="a tokenizer.json of Hugging Face tokenizers",
         ) from error
+    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if length is not None and length < special:  # which tokenizers would not cut off
+        raise InputError(
+            f"the graph takes {length} of a text's tokens, and {special} special ones are in each",
+            expected=f"{special} tokens or more",
+            fix="another size in --fix-shapes",
+        )
     tokenizer.enable_truncation(specification.max_length)
     tokenizer.enable_padding(
         pad_id=specification.pad_id, pad_token=specification.pad_token, length=length
