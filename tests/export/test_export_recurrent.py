@@ -17,6 +17,7 @@ def operators(package: Path) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_the_second_and_third_export_are_as_right_as_the_first(
     kind: type[nn.LSTM | nn.GRU], tmp_path: Path

@@ -87,6 +87,7 @@ def test_json_is_one_document_with_what_repeats_it(
     assert str(GRAPH.parent) not in json.dumps(document)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_replayed_with_its_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_comparison_is_replayed_with_its_settings(
     assert after["environment"]["shapes"] == {"input_ids": [1, 7]}
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_replay_finds_the_source_of_a_peer_or_says_that_it_cannot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -180,6 +182,7 @@ def test_a_peer_that_is_not_installed_names_its_extra(
     assert "NnapiExecutionProvider" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_peer_in_torch_answers_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net_for_compare.py").write_text(

@@ -24,6 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_document_holds_operators_and_resources(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_streams_of_a_fixed_graph_run_from_as_many_threads(tmp_path: Path) -> No
     assert report.throughput_per_s == pytest.approx(90 / seconds)
 
 
+@pytest.mark.slow
 def test_sustained_runs_go_on_for_the_whole_time_with_a_curve(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

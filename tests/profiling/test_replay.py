@@ -31,6 +31,7 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[st
     return document
 
 
+@pytest.mark.slow
 def test_packages_of_one_name_are_told_apart_and_repeated_as_two(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -254,6 +254,7 @@ def test_a_percentile_that_the_budget_cannot_carry_says_what_is_needed(
     assert "--budget" in printed.err
 
 
+@pytest.mark.slow
 def test_runs_that_carry_too_little_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def dependent(module: str, request: dict[str, Any], *, doing: str) -> dict[str, Any]:
         times = [1_000_000] * 200 + [3_000_000] * 200 + [1_000_000] * 200

@@ -79,6 +79,7 @@ def test_an_interrupt_ends_with_130_and_says_how_to_go_on(
     assert (run / "run.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_recipe_file_runs_by_itself(recipe: Path, tmp_path: Path) -> None:
     command = "from toolkit.cli.train import train_file\n\n    train_file(__file__)\n"
     recipe.write_text(f'{TABULAR}\nif __name__ == "__main__":\n    {command}')
