@@ -16,7 +16,6 @@ from toolkit.doctor import (
     Wheel,
     diagnose,
     installed_wheels,
-    missing_library,
     probe_fresh,
     require_usable,
 )
@@ -24,6 +23,7 @@ from toolkit.errors import SetupError
 from toolkit.machine import Machine, this_machine
 from toolkit.nvidia import driver_version
 from toolkit.runtime import Provider
+from toolkit.runtime.explained import missing_library
 from toolkit.runtime.fresh import ChildCrashedError
 from toolkit.runtime.probe import RELU
 
