@@ -25,7 +25,7 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
 
 
 def _row(candidate: "Candidate") -> list[str]:
-    flips = candidate.batch_flips
+    flips = candidate.most_flips
     name = candidate.variant if candidate.precision == "fp32" else candidate.method
     name += "*" if candidate.why and _is_partial(candidate) else ""
     return [
@@ -35,7 +35,7 @@ def _row(candidate: "Candidate") -> list[str]:
         "" if candidate.metric is None else _estimate(candidate),
         _loss(candidate),
         output.number(candidate.agreement, ".4f"),
-        "" if flips is None else str(max([flips, *candidate.flips.values()])),
+        "" if flips is None else str(flips[1]),
         output.number(candidate.largest_change, ".4f"),
     ]
 

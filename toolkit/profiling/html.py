@@ -42,13 +42,18 @@ def render(
         facts("Environment", where),
         facts("Settings", document.get("settings", {})),
     ]
+    return framed(f"toolkit profile: {title}", parts)
+
+
+def framed(title: str, parts: Sequence[Content]) -> str:
+    """A whole page of its parts, which asks for nothing beside itself."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
-        element("title", f"toolkit profile: {title}"),
+        element("title", title),
         element("style", Markup(STYLE.read_text())),
     )
     page = element("html", head, element("body", element("main", parts)), lang="en")

@@ -20,7 +20,7 @@ def missed(candidate: Candidate, limits: Limits, *, parent_bytes: int) -> str:
     Written so that a NaN, of a metric or of a limit, keeps nothing.
     """
     reasons = quality_missed(candidate, limits)
-    flips = most_flips(candidate)
+    flips = candidate.most_flips
     if flips is not None and flips[1] > limits.max_batch_flips:
         setting, count = flips
         reasons.append(f"{setting} change {count} answers, more than {limits.max_batch_flips}")
@@ -58,14 +58,6 @@ def quality_missed(candidate: Candidate, limits: Limits) -> list[str]:
             "its own state back"
         )
     return reasons
-
-
-def most_flips(candidate: Candidate) -> tuple[str, int] | None:
-    """The setting that changes the most answers, and how many; None where none was measured."""
-    counted = dict(candidate.flips)
-    if candidate.batch_flips is not None:
-        counted = {"batch mates": candidate.batch_flips, **counted}
-    return max(counted.items(), key=lambda found: found[1]) if counted else None
 
 
 def score(candidate: Candidate, objective: Objective, *, parent_bytes: int) -> float:

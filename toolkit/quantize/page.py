@@ -20,7 +20,7 @@ from toolkit.profiling.drawing import (
     x_axis,
     y_axis,
 )
-from toolkit.profiling.html import POLICY, STYLE
+from toolkit.profiling.html import framed
 from toolkit.profiling.markup import Content, Markup, element
 from toolkit.profiling.sections import facts, section, table
 from toolkit.quantize.report import Candidate, QuantizeReport
@@ -75,17 +75,7 @@ def render(report: QuantizeReport) -> str:
         facts("Calibration", report.calibration),
         facts("Environment", report.environment),
     ]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", f"toolkit quantize: {report.package.name}"),
-        element("style", Markup(STYLE.read_text())),
-    )
-    page = element("html", head, element("body", element("main", parts)), lang="en")
-    return f"<!doctype html>\n{page}\n"
+    return framed(f"toolkit quantize: {report.package.name}", parts)
 
 
 def write(report: QuantizeReport, target: Path) -> None:
@@ -284,9 +274,7 @@ def _row(candidate: Candidate) -> list[Content]:
         "" if candidate.metric is None else str(candidate.metric),
         "" if candidate.drop is None else f"{candidate.drop:.4f}",
         "" if candidate.agreement is None else f"{candidate.agreement:.4f}",
-        ""
-        if candidate.batch_flips is None
-        else max(candidate.batch_flips, *candidate.flips.values(), 0),
+        "" if candidate.most_flips is None else candidate.most_flips[1],
         number(candidate.largest_change, 2),
         number(candidate.sqnr_db, 3),
     ]

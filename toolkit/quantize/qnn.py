@@ -1,15 +1,14 @@
 """Static quantization as QNN takes it: every operator between bytes or numbers of 16 bits."""
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.quantize.context import quieted
 from toolkit.tensors import Feeds
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def quantize_for_qnn(
         def get_next(self) -> Feeds | None:
             return next(self._feeds, None)
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quieted():
         bounded, fused, made = (Path(folder) / f"{name}.onnx" for name in ("b", "f", "q"))
         proto = onnx.load(model)
         _bound_masks(proto)
@@ -98,14 +97,3 @@ def _bound_masks(model: "ModelProto") -> None:
         if values.dtype == np.float32 and (values < -_ENDLESS).any():
             bounded = np.maximum(values, np.float32(LEAST))
             tensor.CopyFrom(numpy_helper.from_array(bounded, tensor.name))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Contain onnxruntime's quantizer, which logs to the root logger."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(level)

@@ -101,6 +101,14 @@ class Candidate:
     kept: bool = False
     why: str = ""
 
+    @property
+    def most_flips(self) -> tuple[str, int] | None:
+        """The setting that changes most answers, and how many; None where none was measured."""
+        counted = dict(self.flips)
+        if self.batch_flips is not None:
+            counted = {"batch mates": self.batch_flips, **counted}
+        return max(counted.items(), key=lambda found: found[1]) if counted else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeReport:

@@ -217,8 +217,8 @@ class Trials:
         judge, objective = self.judge, self.settings.objective
         if not candidate.why or candidate.agreement is None or not method.keeps_nodes:
             return False
-        flips = max([candidate.batch_flips or 0, *candidate.flips.values()])
-        if flips > judge.limits.max_batch_flips:
+        flips = candidate.most_flips
+        if flips is not None and flips[1] > judge.limits.max_batch_flips:
             return False
         is_less = candidate.size_bytes < judge.parent_bytes or (candidate.latency_ratio or 1.0) < 1
         first = best(self.passed, objective, parent_bytes=judge.parent_bytes)
