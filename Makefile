@@ -60,7 +60,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python $(PIP) --editable '.[cpu,export,train,recipes,audio,image,qnn,dev]'
+	$(BIN)/python $(PIP) --editable '.[cpu,export,train,recipes,audio,image,qnn,bundle,dev]'
 	touch $@
 
 $(OPTIMUM_VENV)/bin/python:

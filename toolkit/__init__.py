@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from toolkit.bundle import bundle
     from toolkit.compiling import compile  # noqa: A004 - the command's name
     from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
     from toolkit.evaluate.scoring import evaluate
@@ -32,6 +33,7 @@ _HOMES = {
     "Recipe": "training",
     "SetupError": "errors",
     "ToolkitError": "errors",
+    "bundle": "bundle",
     "compile": "compiling",
     "evaluate": "evaluate.scoring",
     "export": "export",
@@ -52,6 +54,7 @@ __all__ = [
     "Recipe",
     "SetupError",
     "ToolkitError",
+    "bundle",
     "compile",
     "evaluate",
     "export",

@@ -18,6 +18,7 @@ COMMANDS = (
     "optimize",
     "quantize",
     "compile",
+    "bundle",
     "validate",
     "evaluate",
     "infer",

@@ -1,0 +1,1 @@
+"""`toolkit bundle`: what every target has in common."""

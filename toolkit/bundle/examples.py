@@ -1,0 +1,25 @@
+"""What a user types first: one of the reference items, in a shell or a program."""
+
+import json
+import shlex
+
+from toolkit.bundle.document import AppModel
+
+
+def example_item(model: AppModel) -> object:
+    """The first reference item; zeros in the shape of the first case where tensors go in."""
+    case = model.self_test.cases[0]
+    if case.item is not None:
+        return case.item
+    return {one.name: f"{one.dtype}{list(one.shape)}" for one in case.inputs}
+
+
+def shell_example(model: AppModel) -> str:
+    """The item as one argument in a shell."""
+    item = example_item(model)
+    return shlex.quote(item if isinstance(item, str) else json.dumps(item))
+
+
+def source_example(model: AppModel) -> str:
+    """The item as it stands in a program: JSON, which Python and JavaScript read alike."""
+    return json.dumps(example_item(model), ensure_ascii=False)

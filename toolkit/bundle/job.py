@@ -1,0 +1,108 @@
+"""What a target is told of the package, and what a target is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.bundle.document import AppModel
+from toolkit.bundle.report import Runtime, SelfTestReport
+from toolkit.package import ModelPackage, Variant
+from toolkit.progress import Progress, silent
+
+ITEM_TASKS = frozenset(
+    {"text-classification", "feature-extraction", "tabular-classification", "tabular-regression"}
+)
+"""Tasks whose items every app prepares by itself."""
+
+TENSOR_TASKS = frozenset({"image-classification", "tensors"})
+"""Tasks whose apps take arrays: pixels that have the graph's size already, or plain tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions:
+    """What the user may ask of a bundle.
+
+    Attributes:
+        fix_shapes: Sizes of symbolic dimensions by name.
+        max_size_bytes: What the bundle may have at most; None for any size.
+        architecture: Processor of the device, for targets that run native code: "x86_64" or
+            "arm64"; empty for this machine's.
+        runtime: A file or folder that holds the target's runtime, such as a wheel of another
+            architecture, a shared library, or a `node_modules`; None to look on this machine.
+        sysroot: A root file system of the device's architecture, for qemu; None for the
+            distribution's.
+        self_test: Whether to run the bundle's self-test on its real runtime before it is kept.
+        trim: Texts, one a line, whose tokens alone are kept in the vocabulary; None keeps all.
+        sign: A private key (PEM) to sign the bundle with.
+        timeout_s: How long the self-test may take.
+    """
+
+    fix_shapes: Mapping[str, int] = field(default_factory=dict)
+    max_size_bytes: int | None = None
+    architecture: str = ""
+    runtime: Path | None = None
+    sysroot: Path | None = None
+    self_test: bool = True
+    trim: Path | None = None
+    sign: Path | None = None
+    timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One bundle that is being made.
+
+    Attributes:
+        package: Where the model comes from.
+        variant: The variant.
+        model: What the app is told, as written to `model/model.json`.
+        options: What the user asked for.
+        progress: Told of each thing that begins.
+    """
+
+    package: ModelPackage
+    variant: Variant
+    model: AppModel
+    options: BundleOptions
+    progress: Progress = silent
+
+
+def _anything(_job: Job) -> None:
+    return None
+
+
+def _no_notes(_job: Job) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One kind of bundle.
+
+    Attributes:
+        name: What `--target` calls it.
+        about: What it is, for --help and the README's first line.
+        write: Puts the app beside `model/` in the folder it is given, and says which runtime the
+            app needs.
+        self_test: Runs the app's self-test in the folder, on its real runtime.
+        command: The self-test's command, as the README says it.
+        check: Raises InputError where the target cannot hold the model, or SetupError where this
+            machine lacks what making the bundle needs. Called before anything is written.
+        tasks: Tasks whose app exists.
+        needs_fixed_shapes: Whether the device takes no symbolic dimensions.
+        largest_bytes: What the target can load at most.
+        over_the_wire: Whether a browser is sent the files.
+        notes: What could not be checked here, and the like.
+    """
+
+    name: str
+    about: str
+    write: Callable[[Job, Path], Sequence[Runtime]]
+    self_test: Callable[[Job, Path], SelfTestReport]
+    command: str
+    check: Callable[[Job], None] = _anything
+    tasks: frozenset[str] = ITEM_TASKS | TENSOR_TASKS
+    needs_fixed_shapes: bool = False
+    largest_bytes: int | None = None
+    over_the_wire: bool = False
+    notes: Callable[[Job], Sequence[str]] = _no_notes

@@ -1,0 +1,78 @@
+"""How large the parts of a bundle are, and whether that is too large."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.bundle.document import FOLDER, TENSORS
+from toolkit.bundle.report import Part, Runtime
+from toolkit.errors import CheckFailedError
+
+RUNTIME_FOLDER = "runtime"
+"""Where a bundle carries files of its runtime."""
+
+_DOCUMENTS = {".md", ".txt", ".json"}
+_BLOCK = 1 << 20
+_GZIP = 31  # zlib's window bits for gzip's frame
+
+
+def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
+    """Every file of a bundle, largest first.
+
+    Args:
+        folder: The bundle.
+        over_the_wire: Whether sizes after gzip are wanted too.
+    """
+    found = [
+        Part(
+            path=file.relative_to(folder).as_posix(),
+            kind=_kind(file.relative_to(folder)),
+            size_bytes=file.stat().st_size,
+            wire_bytes=_gzipped(file) if over_the_wire else None,
+        )
+        for file in folder.rglob("*")
+        if file.is_file()
+    ]
+    return sorted(found, key=lambda part: (-part.size_bytes, part.path))
+
+
+def _kind(path: Path) -> str:
+    if path.parts[0] == FOLDER:
+        return "self-test" if path.name == TENSORS else "model"
+    if path.parts[0] == RUNTIME_FOLDER:
+        return "runtime"
+    is_document = len(path.parts) == 1 and path.suffix in _DOCUMENTS
+    return "document" if is_document else "app"
+
+
+def _gzipped(file: Path) -> int:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
+    total = 0
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            total += len(compressor.compress(block))
+    return total + len(compressor.flush())
+
+
+def check_size(parts: Sequence[Part], runtime: Sequence[Runtime], most: int | None) -> None:
+    """Refuse a bundle that is larger than it may be.
+
+    Args:
+        parts: Its files.
+        runtime: What it needs beside; of the size, only what lies in the bundle counts.
+        most: Bytes; None for any size.
+
+    Raises:
+        CheckFailedError: It is larger.
+    """
+    size = sum(part.size_bytes for part in parts)
+    if most is None or size <= most:
+        return
+    largest = ", ".join(f"{part.path} {part.size_bytes / 1e6:.2f} MB" for part in parts[:3])
+    beside = [one for one in runtime if not one.included and one.size_bytes]
+    more = "".join(f"; {one.name} beside it {(one.size_bytes or 0) / 1e6:.1f} MB" for one in beside)
+    raise CheckFailedError(
+        f"the bundle has {size / 1e6:.2f} MB ({largest}{more})",
+        expected=f"at most {most / 1e6:.2f} MB, of --max-size",
+        fix="a smaller variant (toolkit quantize), or --trim TEXTS for a large vocabulary",
+    )

@@ -1,0 +1,114 @@
+"""`bundle`: what one device or app needs of a package, proved by its own self-test."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit.bundle.content import write_content
+from toolkit.bundle.job import BundleOptions, Job, Target
+from toolkit.bundle.report import BundleReport, SelfTestReport
+from toolkit.bundle.sizes import check_size, parts_of
+from toolkit.bundle.targets import target_named
+from toolkit.compiling.sizes import chosen_sizes
+from toolkit.errors import InputError
+from toolkit.package import ModelPackage, Variant
+from toolkit.package.write import replacing
+from toolkit.progress import Progress, silent
+
+
+def bundle(
+    source: str | Path,
+    *,
+    target: str,
+    output: str | Path,
+    variant: str | None = None,
+    options: BundleOptions | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> BundleReport:
+    """Write what one device or app needs of a package.
+
+    Nothing stands at `output` before the bundle is complete and its self-test has passed.
+
+    Args:
+        source: A model package.
+        target: What for: one of `toolkit.bundle.targets.NAMES`.
+        output: The folder to write.
+        variant: The package's variant; the preferred one when not given.
+        options: Sizes, limits and the like.
+        force: Replace what stands at `output`.
+        progress: Told of each thing that begins.
+
+    Raises:
+        InputError: The package is missing or damaged, the target cannot hold the model, or
+            something stands at `output` and `force` is not given.
+        SetupError: This machine lacks what making or testing the bundle needs.
+        CheckFailedError: The self-test failed, or the bundle is larger than it may be.
+    """
+    options = options or BundleOptions()
+    made_for = target_named(target)
+    package = ModelPackage.open(Path(source))
+    chosen = package.variant(variant)
+    _check_fits(package, chosen, made_for)
+    if made_for.needs_fixed_shapes:
+        options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
+    path = Path(output)
+    with replacing(path, force=force) as staging:
+        progress(f"{chosen.name} for {target}")
+        model = write_content(package, chosen, made_for, options, staging, progress=progress)
+        job = Job(package=package, variant=chosen, model=model, options=options, progress=progress)
+        made_for.check(job)
+        progress("the app")
+        runtime = made_for.write(job, staging)
+        parts = parts_of(staging, over_the_wire=made_for.over_the_wire)
+        check_size(parts, runtime, options.max_size_bytes)
+        if options.self_test:
+            progress("self-test")
+            tested = made_for.self_test(job, staging)
+        else:
+            tested = SelfTestReport(
+                command=made_for.command, ran=False, where="not run: --no-self-test"
+            )
+    return BundleReport(
+        package=package.path,
+        variant=chosen.name,
+        target=target,
+        path=path,
+        parts=parts,
+        runtime=runtime,
+        self_test=tested,
+        notes=made_for.notes(job),
+        signed=options.sign is not None,
+    )
+
+
+def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None:
+    """Refuse what no app of the target could run, before anything is written."""
+    task = package.contents.task
+    if len(package.component_names) > 1 or task.generation is not None:
+        raise InputError(
+            f"{package.path} makes its answer token by token, in several runs",
+            expected=f"one run an answer: {', '.join(sorted(target.tasks))}",
+            fix=f"toolkit.load({str(package.path)!r}) in Python runs it without torch",
+        )
+    if task.name not in target.tasks:
+        raise InputError(
+            f"the task of {package.path} is {task.name}, which the target {target.name} has no "
+            "app for",
+            expected=f"one of {', '.join(sorted(target.tasks))}",
+            fix=f"toolkit.load({str(package.path)!r}) in Python runs it without torch",
+        )
+    if variant.entry.ep != "CPUExecutionProvider":
+        raise InputError(
+            f"the variant {variant.name!r} was compiled for {variant.entry.ep}",
+            expected="a variant that any processor runs",
+            fix="--variant "
+            + next(one.name for one in package.variants if one.entry.ep != variant.entry.ep),
+        )
+    size = variant.contents.size_bytes
+    if target.largest_bytes is not None and size > target.largest_bytes:
+        raise InputError(
+            f"the variant {variant.name!r} has {size / 1e6:,.0f} MB",
+            expected=f"at most {target.largest_bytes / 1e6:,.0f} MB, which is what the target "
+            f"{target.name} can load",
+            fix="a smaller variant: toolkit quantize " + str(package.path),
+        )

@@ -1,0 +1,52 @@
+"""A folder for Python: one file of code, on onnxruntime, numpy and, for texts, tokenizers."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.bundle.apps import write_app
+from toolkit.bundle.examples import shell_example, source_example
+from toolkit.bundle.job import Job, Target
+from toolkit.bundle.report import Runtime, SelfTestReport
+from toolkit.bundle.runtimes import installed
+from toolkit.bundle.testing import run_self_test
+
+COMMAND = "python app.py --self-test"
+_LICENSES = {"onnxruntime": "MIT", "numpy": "BSD-3-Clause", "tokenizers": "Apache-2.0"}
+
+
+def write(job: Job, folder: Path) -> Sequence[Runtime]:
+    """Put the app beside `model/`, with this machine's versions pinned."""
+    needed = ["onnxruntime", "numpy", *(["tokenizers"] if job.model.text else [])]
+    runtime = [installed(name, _LICENSES[name]) for name in needed]
+    write_app(
+        "python",
+        folder,
+        {
+            "model": job.model,
+            "runtime": runtime,
+            "example": shell_example(job.model),
+            "example_python": source_example(job.model),
+        },
+    )
+    return runtime
+
+
+def self_test(job: Job, folder: Path) -> SelfTestReport:
+    """Run it with this interpreter."""
+    return run_self_test(
+        [sys.executable, "app.py", "--self-test"],
+        folder,
+        shown=COMMAND,
+        timeout_s=job.options.timeout_s,
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+TARGET = Target(
+    name="python",
+    about="a folder with one Python file, on onnxruntime and numpy",
+    write=write,
+    self_test=self_test,
+    command=COMMAND,
+)
