@@ -16,6 +16,7 @@ from toolkit.rows import fixed_rows
 from toolkit.runtime import Session
 from toolkit.tasks import Batch, ResizeSpec, Task
 from toolkit.tasks.image import new_size
+from toolkit.tasks.text import PAIR_FIELDS
 from toolkit.tensors import Array
 
 MOST = 10
@@ -48,7 +49,13 @@ def limit_of(precision: str, largest: float) -> float:
 
 
 def write_cases(
-    package: ModelPackage, session: Session, task: Task, precision: str, file: Path
+    package: ModelPackage,
+    session: Session,
+    task: Task,
+    precision: str,
+    file: Path,
+    *,
+    instead: Sequence[object] = (),
 ) -> SelfTest:
     """Run the reference inputs one by one, and write what went in and came out.
 
@@ -58,6 +65,7 @@ def write_cases(
         task: Its pre- and post-processing.
         precision: Of the variant; sets the limit.
         file: Where the tensors go.
+        instead: Items for a package that has none of its own, in place of its reference tensors.
 
     Raises:
         InputError: The package has no reference inputs.
@@ -66,7 +74,7 @@ def write_cases(
     cases: list[Case] = []
     largest = 0.0
     with file.open("wb") as stream:
-        for asked in _asked(package, session, task):
+        for asked in _asked(package, session, task, instead):
             outputs = session.run(asked.batch.feeds)
             for name, array in outputs.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -95,9 +103,11 @@ def write_cases(
     return SelfTest(limit=limit_of(precision, largest), file=file.name, cases=tuple(cases))
 
 
-def _asked(package: ModelPackage, session: Session, task: Task) -> Iterator[_Asked]:
-    items = _items(package)
-    if items is not None:
+def _asked(
+    package: ModelPackage, session: Session, task: Task, instead: Sequence[object]
+) -> Iterator[_Asked]:
+    items = _items(package) or instead
+    if items:
         for item in items[:MOST]:
             yield _asked_of(item, task)
         return
@@ -116,7 +126,9 @@ def _asked(package: ModelPackage, session: Session, task: Task) -> Iterator[_Ask
 def _asked_of(item: object, task: Task) -> _Asked:
     image = task.specification.image
     if image is None:
-        given = tuple(item) if isinstance(item, list) else item  # a pair of texts
+        if task.specification.text is not None and isinstance(item, dict):
+            item = [item[name] for name in PAIR_FIELDS]
+        given = tuple(item) if isinstance(item, list) else item
         return _Asked(item=item, batch=task.prepare([given]))
     pixels = np.asarray(item, np.uint8)
     batch = task.prepare([pixels])

@@ -89,7 +89,14 @@ def write_content(
     progress("reference cases")
     session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.session_options)
     task = open_task(spec, preprocessing, session.inputs)
-    self_test = write_cases(package, session, task, variant.contents.precision, place / TENSORS)
+    self_test = write_cases(
+        package,
+        session,
+        task,
+        variant.contents.precision,
+        place / TENSORS,
+        instead=texts or (),  # the tokens in reference tensors have other ids now
+    )
     document = AppModel(
         name=package.manifest.package_name,
         version=package.manifest.package_version,

@@ -139,7 +139,7 @@ def _library(one: Runtime) -> "Component":
 
 def _licenses(expression: str) -> "Sequence[License]":
     """An SPDX identifier or expression, as CycloneDX writes each."""
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
 
     return [LicenseFactory().make_from_string(expression)]
 

@@ -23,13 +23,14 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
     needed = ["onnxruntime", "numpy", *(["tokenizers"] if job.model.text else [])]
     runtime = [installed(name, _LICENSES[name]) for name in needed]
     example = shell_example(job.model)
+    is_typed = job.model.self_test.cases[0].item is not None and len(example) <= _SHORT
     write_app(
         "python",
         folder,
         {
             "model": job.model,
             "runtime": runtime,
-            "shell": example if len(example) <= _SHORT else "< items.jsonl",
+            "shell": example if is_typed else "< items.jsonl",
             "source": _source(job.model),
         },
     )

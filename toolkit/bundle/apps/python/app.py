@@ -74,8 +74,8 @@ class Model:
             return {"outputs": {name: _described(value) for name, value in outputs.items()}}
         answer = outputs[task["output"]][0]
         if task["name"] == "feature-extraction":
-            if task["output"] == "last_hidden_state":  # a vector a token, also of padding
-                answer = answer[: int(feeds["attention_mask"].sum())]
+            if task["output"] == "last_hidden_state" and "attention_mask" in feeds:
+                answer = answer[: int(feeds["attention_mask"].sum())]  # a vector a token
             return {"embedding": answer.tolist()}
         if not task["labels"]:
             value = float(answer.reshape(()))
