@@ -18,9 +18,9 @@ from toolkit.tasks.tabular import CategoricalColumn, FeatureTable, NumericColumn
 from toolkit.tensors import Array
 
 LABELS = ("no", "yes", "perhaps")
-PIECES = ["[PAD]", "[unused]", "[UNK]", "[CLS]", "[SEP]", "film", "good", "bad", "un", "##ed"]
+PIECES = ["[unused]", "[PAD]", "[UNK]", "[CLS]", "[SEP]", "film", "good", "bad", "un", "##ed"]
 PIECES += [mark + letter for letter in "abcdefghijklmnopqrstuvwxyz" for mark in ("", "##")]
-TEXT = TextSpec(max_length=12, pad_id=0, pad_token="[PAD]")  # noqa: S106 - no secret
+TEXT = TextSpec(max_length=12, pad_id=1, pad_token="[PAD]")  # noqa: S106 - no secret
 TABLE = FeatureTable(
     columns=(
         NumericColumn(name="area", fill=7.5),
@@ -36,7 +36,7 @@ def word_pieces() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no secret
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens(PIECES[:1] + PIECES[2:5])
+    tokenizer.add_special_tokens(PIECES[1:5])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

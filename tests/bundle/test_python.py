@@ -131,12 +131,12 @@ def test_one_logit_is_the_second_label(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_text_without_tokens_is_one_token_of_padding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "film": 5}, unk_token="[none]"))  # noqa: S106
+    tokenizer = Tokenizer(WordLevel({"film": 0, "[PAD]": 1}, unk_token="[none]"))  # noqa: S106
     tokenizer.normalizer, tokenizer.pre_tokenizer = Lowercase(), Whitespace()
     package = text_package(tmp_path / "a.ortpackage", items=["film"], tokenizer=tokenizer)
     app = app_of(bundled(package), monkeypatch)
     assert {name: one.tolist() for name, one in app.encode(" ").items()} == {
-        "input_ids": [[0]],
+        "input_ids": [[1]],
         "attention_mask": [[0]],
         "token_type_ids": [[0]],
     }
