@@ -26,8 +26,8 @@ in another order: 2e-6 was the most seen of fp32 on arm64, WebAssembly and x86-6
 
 QUANTIZED_LIMIT = 5e-2
 """The same for integers: where a value lies between two of them, a device may take the other, and
-what follows moves with it. Of a row-wise int8 MiniLM, logits up to 2.4 moved by 0.089 in WebAssembly,
-and by as much here when its norms' weights were moved by one rounding."""
+what follows moves with it. Logits up to 2.4 of a row-wise int8 MiniLM moved by 0.089 in
+WebAssembly, and by as much on one machine when its norms' weights were moved by one rounding."""
 
 ALIGNMENT = 8
 
