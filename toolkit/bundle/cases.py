@@ -26,8 +26,10 @@ LIMITS = {"fp32": 1e-5, "fp16": 1e-2}
 """Largest difference by precision, times the largest output but at least 1. Other processors sum
 in another order: 2e-6 was the most seen of fp32 on arm64, WebAssembly and x86-64."""
 
-QUANTIZED_LIMIT = 2e-2
-"""The same for integers: where a value lies between two of them, a device may take the other."""
+QUANTIZED_LIMIT = 5e-2
+"""The same for integers: where a value lies between two of them, a device may take the other, and
+what follows moves with it. Logits up to 2.4 of a row-wise int8 MiniLM moved by 0.089 in
+WebAssembly, and by as much on one machine when its norms' weights were moved by one rounding."""
 
 ALIGNMENT = 8
 
