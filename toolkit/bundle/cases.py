@@ -97,8 +97,11 @@ def write_cases(
 def _asked(package: ModelPackage, session: Session, task: Task) -> Iterator[_Asked]:
     items = _items(package)
     if items is not None:
+        has_pixels = package.contents.task.image is not None
         for item in items[:MOST]:
-            one = tuple(item) if isinstance(item, list) else item
+            one = item
+            if isinstance(item, list):
+                one = np.array(item, np.uint8) if has_pixels else tuple(item)
             yield _Asked(item=item, feeds=task.encode([one]))
         return
     feeds = reference_feeds(package)
