@@ -76,7 +76,7 @@ def bundle(
         parts=parts,
         runtime=runtime,
         self_test=tested,
-        notes=made_for.notes(job),
+        notes=(*job.remarks, *made_for.notes(job)),
         signed=options.sign is not None,
     )
 
