@@ -11,6 +11,9 @@ from toolkit.errors import CheckFailedError
 RUNTIME_FOLDER = "runtime"
 """Where a bundle carries files of its runtime."""
 
+REPOSITORY_FOLDER = "models"
+"""Where a bundle for Triton keeps the graph."""
+
 _DOCUMENTS = {".md", ".txt", ".json"}
 _BLOCK = 1 << 20
 _GZIP = 31  # zlib's window bits for gzip's frame
@@ -39,6 +42,8 @@ def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
 def _kind(path: Path) -> str:
     if path.parts[0] == FOLDER:
         return "self-test" if path.name == TENSORS else "model"
+    if path.parts[0] == REPOSITORY_FOLDER:
+        return "model"
     if path.parts[0] == RUNTIME_FOLDER:
         return "runtime"
     is_document = len(path.parts) == 1 and path.suffix in _DOCUMENTS
