@@ -53,15 +53,17 @@ def write_tensor_package(
     return ModelPackage.open(path)
 
 
-def mean_of_batch(file: Path) -> None:
-    """Write y = x - mean of x over the batch: an answer that depends on its company."""
+def mixing(file: Path) -> None:
+    """Write y = Relu(x) + x - mean of x over the batch: alone Relu, in company something else."""
     nodes = [
         helper.make_node("ReduceMean", ["x", "first_axis"], ["mean"], keepdims=1),
-        helper.make_node("Sub", ["x", "mean"], ["y"]),
+        helper.make_node("Sub", ["x", "mean"], ["apart"]),
+        helper.make_node("Relu", ["x"], ["relu"]),
+        helper.make_node("Add", ["relu", "apart"], ["y"]),
     ]
     graph = helper.make_graph(
         nodes,
-        "company",
+        "mixing",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
         [helper.make_tensor("first_axis", TensorProto.INT64, [1], [0])],

@@ -1,14 +1,10 @@
 """`toolkit bundle --target docker`: the server, the Dockerfile, and what the image weighs."""
 
-import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,11 +15,11 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from tests.builders import relu
+from tests.bundle.served import Server, write_wheels
 from tests.bundle.serving_packages import flip_byte, write_tensor_package
 from tests.tiny_package import write_tiny_package
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle import image as image_size
-from toolkit.bundle.targets import docker
 from toolkit.bundle.testing import verdict
 from toolkit.errors import CheckFailedError, InputError, SetupError
 
@@ -34,13 +30,7 @@ IN_CI = os.environ.get("CI") == "true"
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files named as the wheels are; their content is hashed and nothing else."""
-    from importlib.metadata import version
-
-    folder = tmp_path_factory.mktemp("wheels")
-    for name in docker._LICENSES:
-        (folder / f"{name}-{version(name)}-py3-none-any.whl").write_text(name)
-    return folder
+    return write_wheels(tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.fixture(scope="module")
@@ -53,39 +43,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> BundleReport
         output=folder / "out",
         options=BundleOptions(runtime=wheels),
     )
-
-
-class Server:
-    """The bundle's server, as the Dockerfile's CMD starts it."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "server.py"],
-            cwd=folder,
-            env={**os.environ, "PORT": "0", "PYTHONDONTWRITEBYTECODE": "1", **variables},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['listening']}"
-
-    def ask(self, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and JSON."""
-        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}{path}", content)  # noqa: S310 - http
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - http
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.loads(error.read())
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
 
 
 @pytest.fixture(scope="module")
