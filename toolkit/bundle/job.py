@@ -61,6 +61,7 @@ class Job:
         model: What the app is told, as written to `model/model.json`.
         options: What the user asked for.
         progress: Told of each thing that begins.
+        remarks: What a target found while it wrote, for the report's notes.
     """
 
     package: ModelPackage
@@ -68,6 +69,7 @@ class Job:
     model: AppModel
     options: BundleOptions
     progress: Progress = silent
+    remarks: list[str] = field(default_factory=list)
 
 
 def _anything(_job: Job) -> None:

@@ -14,6 +14,9 @@ RUNTIME_FOLDER = "runtime"
 LICENSES = "LICENSES"
 """Where the texts of licenses lie."""
 
+REPOSITORY_FOLDER = "models"
+"""Where a bundle for Triton keeps the graph."""
+
 _DOCUMENTS = {".md", ".txt", ".json", ".sig"}
 _BLOCK = 1 << 20
 _GZIP = 31  # zlib's window bits for gzip's frame
@@ -47,6 +50,8 @@ def kind_of(path: Path) -> str:
     """
     if path.parts[0] == FOLDER:
         return "self-test" if path.name == TENSORS else "model"
+    if path.parts[0] == REPOSITORY_FOLDER:
+        return "model"
     if path.parts[0] == RUNTIME_FOLDER:
         return "runtime"
     if path.parts[0] == LICENSES:

@@ -92,7 +92,7 @@ def bundle(
         parts=parts,
         runtime=runtime,
         self_test=tested,
-        notes=(*content.notes, *made_for.notes(job)),
+        notes=(*content.notes, *job.remarks, *made_for.notes(job)),
         signed=options.sign is not None,
     )
 
