@@ -1,1 +1,1 @@
-"""What the targets `android` and `ios` have in common: fixed shapes, a graph for a reduced build."""
+"""What `android` and `ios` have in common: fixed shapes, and a graph for a reduced build."""

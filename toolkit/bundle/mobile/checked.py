@@ -10,6 +10,7 @@ from toolkit.bundle.document import FOLDER, AppModel, StoredTensor
 from toolkit.bundle.mobile import reduced
 from toolkit.bundle.report import SelfTestReport
 from toolkit.errors import CheckFailedError, InputError
+from toolkit.export.libraries import export_extra
 from toolkit.machine import installed_versions
 from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tensors import Array
@@ -52,6 +53,30 @@ def check_dtypes(model: AppModel, dtypes: Collection[str], target: str) -> None:
                 f"the tensor {spec.name!r} is {spec.dtype}, which the app for {target} cannot hold",
                 expected=f"one of {', '.join(sorted(dtypes))}",
                 fix="export the model with a Cast at its inputs and outputs",
+            )
+
+
+def check_opset(model: Path, newest: int, reader: str) -> None:
+    """Refuse a graph that is newer than the runtime.
+
+    Args:
+        model: The `.onnx` file.
+        newest: The newest version of ONNX's own operators that it reads.
+        reader: The runtime.
+
+    Raises:
+        InputError: The graph needs a newer one.
+        SetupError: The extra `export` is not installed.
+    """
+    with export_extra("bundling"):
+        import onnx
+    proto = onnx.load(model, load_external_data=False)
+    for one in proto.opset_import:
+        if one.domain in {"", "ai.onnx"} and one.version > newest:
+            raise InputError(
+                f"the graph has opset {one.version}",
+                expected=f"at most {newest}, which is what {reader} reads",
+                fix="export the model again with --opset 20",
             )
 
 
@@ -113,9 +138,7 @@ def _difference(model: AppModel, graph: Path, place: Path) -> float:
     )
 
 
-def _of_case(
-    session: Session, feeds: Mapping[str, Array], expected: Mapping[str, Array]
-) -> float:
+def _of_case(session: Session, feeds: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
     outputs = session.run(dict(feeds))
     largest = 0.0
     for name, wanted in expected.items():

@@ -85,10 +85,10 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 
 
 def _example(model: AppModel) -> str:
-    """The first reference item in Kotlin."""
+    """The first reference item in Kotlin; rows are too long for that."""
     item = example_item(model)
     if isinstance(item, dict):
-        return f'JSONObject("""{json.dumps(item)}""")'
+        return "JSONObject(json)"
     texts = [item] if isinstance(item, str) else item
     literals = [json.dumps(text).replace("$", "\\$") for text in texts]  # $ would name a variable
     return literals[0] if isinstance(item, str) else f"listOf({', '.join(literals)})"
@@ -111,9 +111,7 @@ def _size_bytes(aar: Path | None) -> int:
             expected="an .aar of onnxruntime for arm64-v8a",
         )
     return sum(
-        size
-        for name, size in sizes.items()
-        if name.startswith(_LIBRARIES) or name == "classes.jar"
+        size for name, size in sizes.items() if name.startswith(_LIBRARIES) or name == "classes.jar"
     )
 
 
