@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.bundle.document import FOLDER, AppModel, StoredTensor
+from toolkit.bundle.document import FOLDER, AppModel, StoredTensor, Text
 from toolkit.bundle.mobile import reduced
+from toolkit.bundle.mobile.compiled import CompiledTokenizer
 from toolkit.bundle.report import SelfTestReport
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.export.libraries import export_extra
@@ -80,21 +81,26 @@ def check_opset(model: Path, newest: int, reader: str) -> None:
             )
 
 
-def check_here(model: AppModel, folder: Path, *, command: str) -> SelfTestReport:
+def check_here(model: AppModel, folder: Path, *, tokenizer: Path, command: str) -> SelfTestReport:
     """Run both graphs of a bundle on the cases, with this machine's ONNX Runtime.
 
     Args:
         model: The document.
         folder: The bundle's folder.
+        tokenizer: Where in it the tokenizer's sources are; read for texts alone.
         command: The self-test's command on a phone.
 
     Raises:
-        CheckFailedError: A file was changed, or an output differs by more than the limit.
+        CheckFailedError: A file was changed, the tokenizer makes other tokens, or an output differs
+            by more than the limit.
+        SetupError: There is no C compiler for the tokenizer.
     """
     place = folder / FOLDER
     for name, digest in model.files.items():
         if sha256((place / name).read_bytes()).hexdigest() != digest:
             raise _failed(f"{FOLDER}/{name} was changed")
+    if model.text is not None:
+        _check_tokens(model, model.text, place, CompiledTokenizer(folder / tokenizer))
     graphs = [place / model.graph, folder / reduced.FOLDER / reduced.GRAPH]
     largest = max(_difference(model, graph, place) for graph in graphs)
     if not largest <= model.self_test.limit:
@@ -111,6 +117,32 @@ def check_here(model: AppModel, folder: Path, *, command: str) -> SelfTestReport
         largest_difference=largest,
         limit=model.self_test.limit,
     )
+
+
+def _check_tokens(model: AppModel, text: Text, place: Path, tokenizer: CompiledTokenizer) -> None:
+    stored = (place / model.self_test.file).read_bytes()
+    for number, case in enumerate(model.self_test.cases, 1):
+        if case.item is None:
+            continue
+        item = case.item
+        found = tokenizer([item] if isinstance(item, str) else item, text)  # type: ignore[arg-type]
+        feeds = read_tensors(case.inputs, stored)
+        if found is None or not _same(feeds, text, *found):
+            raise _failed(f"case {number}: the C tokenizer makes other inputs")
+
+
+def _same(feeds: Mapping[str, Array], text: Text, ids: list[int], types: list[int]) -> bool:
+    rows = {
+        "ids": (ids, text.pad_id),
+        "attention_mask": ([1] * len(ids), 0),
+        "type_ids": (types, 0),
+    }
+    padding = max(text.length, len(ids), 1) - len(ids)
+    for name, field in text.inputs.items():
+        row, filler = rows[field]
+        if feeds[name].tolist() != [row + [filler] * padding]:
+            return False
+    return True
 
 
 def _version() -> str:

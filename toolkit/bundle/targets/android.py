@@ -4,6 +4,8 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
+from typing import cast
 from xml.sax.saxutils import escape
 
 from toolkit.bundle.apps import write_app
@@ -42,6 +44,7 @@ NOT_CHECKED = (
     "not checked here: the Gradle build, a phone or emulator, and whether NNAPI and XNNPACK start"
 )
 
+_NATIVE = Path("edge/src/main/cpp")
 _LIBRARIES = "jni/arm64-v8a/"
 
 
@@ -66,13 +69,10 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
         "label": escape(job.model.name, {'"': "&quot;"}),
     }
     write_app("android", folder, values)
-    native = folder / "edge" / "src" / "main" / "cpp"
     if job.model.text is None:
-        for file in native.iterdir():
-            file.unlink()
-        native.rmdir()
+        rmtree(folder / _NATIVE)
     else:
-        write_tokenizer(folder / FOLDER / job.model.text.tokenizer, native)
+        write_tokenizer(folder / FOLDER / job.model.text.tokenizer, folder / _NATIVE)
     runtime = Runtime(
         name="onnxruntime-android",
         version=ONNXRUNTIME,
@@ -89,7 +89,7 @@ def _example(model: AppModel) -> str:
     item = example_item(model)
     if isinstance(item, dict):
         return "JSONObject(json)"
-    texts = [item] if isinstance(item, str) else item
+    texts = [item] if isinstance(item, str) else cast(Sequence[str], item)
     literals = [json.dumps(text).replace("$", "\\$") for text in texts]  # $ would name a variable
     return literals[0] if isinstance(item, str) else f"listOf({', '.join(literals)})"
 
@@ -117,7 +117,7 @@ def _size_bytes(aar: Path | None) -> int:
 
 def self_test(job: Job, folder: Path) -> SelfTestReport:
     """Compare the graphs with the cases on this machine; a phone does it by `COMMAND`."""
-    return check_here(job.model, folder, command=COMMAND)
+    return check_here(job.model, folder, tokenizer=_NATIVE, command=COMMAND)
 
 
 def notes(job: Job) -> Sequence[str]:

@@ -42,6 +42,8 @@ NOT_CHECKED = (
     "Core ML and XNNPACK start"
 )
 
+_NATIVE = Path("Edge/Sources/CTokenizer")
+_TOKENIZER = "tokenizer"
 _LIBRARY = "ios-arm64/onnxruntime.framework/onnxruntime"
 
 
@@ -65,11 +67,10 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
         "literal": _literal(job.model),
     }
     write_app("ios", folder, values)
-    native = folder / "Edge" / "Sources" / "CTokenizer"
     if job.model.text is None:
-        rmtree(native)
+        rmtree(folder / _NATIVE)
     else:
-        write_tokenizer(folder / FOLDER / job.model.text.tokenizer, native / "tokenizer")
+        write_tokenizer(folder / FOLDER / job.model.text.tokenizer, folder / _NATIVE / _TOKENIZER)
     runtime = Runtime(
         name="onnxruntime-swift-package-manager",
         version=ONNXRUNTIME,
@@ -106,7 +107,7 @@ def _size_bytes(framework: Path | None) -> int | None:
 
 def self_test(job: Job, folder: Path) -> SelfTestReport:
     """Compare the graphs with the cases on this machine; an iPhone does it by `COMMAND`."""
-    return check_here(job.model, folder, command=COMMAND)
+    return check_here(job.model, folder, tokenizer=_NATIVE / _TOKENIZER, command=COMMAND)
 
 
 def notes(job: Job) -> Sequence[str]:
