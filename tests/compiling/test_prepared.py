@@ -78,3 +78,9 @@ def test_the_sizes_stand_in_the_graph_that_is_compiled(tmp_path: Path) -> None:
         [4.0],
         [-3.0],
     ]
+
+
+def test_it_asks_for_no_operators_that_it_does_not_use(tmp_path: Path) -> None:
+    target = tmp_path / "prepared.onnx"
+    prepare(write_tiny_package(tmp_path / "tiny.ortpackage").variant().model, target, {"batch": 1})
+    assert [(one.domain, one.version) for one in onnx.load(target).opset_import] == [("", 20)]

@@ -54,6 +54,7 @@ def prepare(model: Path, target: Path, sizes: Mapping[str, int]) -> int:
         )
     count = without_gather_nd(proto)
     graph.strip(proto)
+    graph.drop_operator_sets(proto)
     graph.write(proto, target)
     return count
 

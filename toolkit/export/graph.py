@@ -22,6 +22,7 @@ __all__ = [
     "check",
     "check_made",
     "cleaned",
+    "drop_operator_sets",
     "name_dimensions",
     "operators",
     "rename",
@@ -235,6 +236,19 @@ def name_dimensions(model: ModelProto, dimensions: Dimensions) -> None:
 def operators(model: ModelProto) -> set[str]:
     """The operator types in use."""
     return {node.op_type for holder in _holders(model) for node in holder.node}
+
+
+def drop_operator_sets(model: ModelProto) -> None:
+    """Forget the operator sets that no node is of, in place.
+
+    ONNX Runtime names all that it knows, at its own newest versions, in each graph that it
+    optimizes: an older release, such as the one of a phone, refuses those versions.
+    """
+    used = {node.domain for holder in _holders(model) for node in holder.node}
+    used |= {"", "ai.onnx"}
+    kept = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def _holders(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
