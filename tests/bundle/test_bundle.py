@@ -14,6 +14,7 @@ from tests.bundle.packages import text_package
 from tests.tiny_package import add_preferred_variant, write_tiny_package
 from toolkit import bundle, export
 from toolkit.bundle import BundleOptions, Job, step, targets
+from toolkit.bundle.report import Runtime
 from toolkit.bundle.targets import python
 from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError, InputError
@@ -219,6 +220,14 @@ def test_a_size_that_the_graph_does_not_have_is_refused(
     assert not (tmp_path / "app").exists()
 
 
+def test_a_batch_of_several_is_refused_since_apps_run_one_item(tmp_path: Path) -> None:
+    package = text_package(tmp_path / "a.ortpackage")
+    options = BundleOptions(fix_shapes={"batch": 4})
+    with pytest.raises(InputError, match="takes 4 items in a run") as caught:
+        bundle(package.path, target="python", output=tmp_path / "app", options=options)
+    assert caught.value.fix == "--fix-shapes batch=1"
+
+
 def test_a_bundle_above_its_budget_is_not_kept(
     package: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,8 +275,14 @@ def test_a_self_test_that_leaves_files_behind_is_a_bug(
 
 
 def test_licenses_of_what_is_in_the_bundle_come_along(
-    package: ModelPackage, tmp_path: Path
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def with_a_library(job: Job, folder: Path) -> list[Runtime]:
+        (folder / "runtime").mkdir()
+        (folder / "runtime" / "License.md").write_text("MIT")
+        return [replace(one, included=True) for one in python.write(job, folder)]
+
+    use(monkeypatch, write=with_a_library)
     folder = tmp_path / "app"
     bundle(package.path, target="python", output=folder, options=UNTESTED)
     own = Path("LICENSE").read_text(encoding="utf-8")
@@ -275,4 +290,8 @@ def test_licenses_of_what_is_in_the_bundle_come_along(
     notice = (folder / "NOTICE.txt").read_text(encoding="utf-8")
     assert "The app: Apache-2.0" in notice
     assert "max_token.onnx" in notice
-    assert "(installed beside it): MIT." in notice
+    assert "(in the bundle): MIT." in notice
+    assert notice.splitlines()[-2:] == ["LICENSES/Apache-2.0.txt", "runtime/License.md"]
+    bill = json.loads((folder / "sbom.cdx.json").read_text(encoding="utf-8"))
+    inside = [one["properties"] for one in bill["components"] if one["type"] == "library"]
+    assert inside == [[{"name": "toolkit:in-bundle", "value": "true"}]] * 3

@@ -87,6 +87,7 @@ def test_a_bundle_is_as_it_was_signed_after_its_self_test_and_elsewhere(
     assert {one["path"] for one in said["files"]} == there - {"model.sig"}
     assert main(["verify", str(place), "--key", str(key(signed))]) == 0
     assert f"{len(said['files'])} files" in capsys.readouterr().out
+    assert "toolkit verify DIR --key public.pem" in (place / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["app.py", "model/model.onnx", "model/model.json", "NOTICE.txt"])

@@ -70,7 +70,7 @@ def write_cases(
         instead: Items for a package that has none of its own, in place of its reference tensors.
 
     Raises:
-        InputError: The package has no reference inputs.
+        InputError: The package has no reference inputs, or the graph takes several items in a run.
         CheckFailedError: The graph answers NaN or infinity.
     """
     cases: list[Case] = []
@@ -109,6 +109,13 @@ def _asked(
     package: ModelPackage, session: Session, task: Task, instead: Sequence[object]
 ) -> Iterator[_Asked]:
     items = _items(package) or instead
+    batch = fixed_rows(session.inputs)
+    if items and batch not in {None, 1}:
+        raise InputError(
+            f"the graph takes {batch} items in a run, and an app gives it one",
+            expected="a batch of any size, or of 1",
+            fix="--fix-shapes batch=1",
+        )
     if items:
         for item in items[:MOST]:
             yield _asked_of(item, task)
@@ -117,7 +124,7 @@ def _asked(
     rows = {array.shape[0] if array.ndim else None for array in feeds.values()}
     count = next(iter(rows)) if len(rows) == 1 else None
     # One row at a time where rows are a batch that may have any size, or has the size 1.
-    if count is None or fixed_rows(session.inputs) not in {None, 1}:
+    if count is None or batch not in {None, 1}:
         yield _Asked(item=None, batch=Batch(feeds))
         return
     for row in range(min(count, MOST)):

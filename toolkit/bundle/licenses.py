@@ -13,12 +13,16 @@ from toolkit.errors import SetupError
 
 NOTICE = "NOTICE.txt"
 
+_TEXT_NAMES = ("LICENSE", "LICENCE", "COPYING", "THIRDPARTYNOTICES")
+"""What files with a license are called, whatever their ending."""
+
 
 def write_licenses(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
     """Write `NOTICE.txt` and the license of the app's own files, `LICENSES/Apache-2.0.txt`.
 
-    A library that lies in the bundle brings its own text: its target put `LICENSES/NAME.txt` there,
-    or the library's files hold it. Of libraries beside it none is given: installing them does that.
+    The text of a library that lies in the bundle was put there by its target, in `LICENSES` or among
+    the library's files, and the notice lists it. Libraries beside the bundle bring theirs when they
+    are installed.
 
     Args:
         job: The bundle that is being made.
@@ -35,18 +39,30 @@ def write_licenses(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
     lines = [
         f"{job.model.name} {job.model.version} for {job.model.target}",
         "",
-        f"The app: {APP_LICENSE}, from onnx-edge-toolkit. See {LICENSES}/{APP_LICENSE}.txt.",
+        f"The app: {APP_LICENSE}, from onnx-edge-toolkit.",
         f"The model ({FOLDER}/): from the {source.kind} {source.name}; ask there for its license.",
-        *(_library(one, folder) for one in runtime),
+        *(_library(one) for one in runtime),
+        "",
+        "License texts in this bundle:",
+        *_texts(folder),
     ]
     (folder / NOTICE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _library(one: Runtime, folder: Path) -> str:
-    text = Path(LICENSES) / f"{one.name.rsplit('/', maxsplit=1)[-1]}.txt"
+def _library(one: Runtime) -> str:
     where = "in the bundle" if one.included else "installed beside it"
-    see = f". See {text.as_posix()}." if (folder / text).is_file() else "."
-    return f"{one.name} {one.version} ({where}): {one.license}{see}"
+    return f"{one.name} {one.version} ({where}): {one.license}."
+
+
+def _texts(folder: Path) -> list[str]:
+    """Every license text of a bundle, by its path."""
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    found = [
+        file
+        for file in files
+        if file.parts[0] == LICENSES or file.name.upper().startswith(_TEXT_NAMES)
+    ]
+    return sorted(file.as_posix() for file in found)
 
 
 def _own_license() -> str:

@@ -112,10 +112,10 @@ def trim_vocabulary(
     ids_name = next(name for name, field, _ in input_fields(session.inputs) if field == "ids")
 
     cut_tables(graph, ids_name, kept)
-    smaller = _remapped(content, new_ids)
-    tokenizer.write_text(json.dumps(smaller, ensure_ascii=False), encoding="utf-8")
+    smaller = Tokenizer.from_str(json.dumps(_remapped(content, new_ids)))
+    tokenizer.write_text(smaller.to_str(), encoding="utf-8")
 
-    found = _tokens(Tokenizer.from_str(json.dumps(smaller)), texts)
+    found = _tokens(smaller, texts)
     changed = sum(new != [new_ids[i] for i in old] for old, new in zip(tokens, found, strict=True))
     session = _open(graph, session_options)
     answers = _answers(session, open_task(spec, tokenizer.parent, session.inputs), compared)

@@ -30,6 +30,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
         {
             "model": job.model,
             "runtime": runtime,
+            "is_signed": job.options.sign is not None,
             "shell": example if is_typed else "< items.jsonl",
             "source": _source(job.model),
         },
