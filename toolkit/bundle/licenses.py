@@ -20,9 +20,9 @@ _TEXT_NAMES = ("LICENSE", "LICENCE", "COPYING", "THIRDPARTYNOTICES")
 def write_licenses(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
     """Write `NOTICE.txt` and the license of the app's own files, `LICENSES/Apache-2.0.txt`.
 
-    The text of a library that lies in the bundle was put there by its target, in `LICENSES` or among
-    the library's files, and the notice lists it. Libraries beside the bundle bring theirs when they
-    are installed.
+    The text of a library that lies in the bundle was put there by its target, in `LICENSES` or
+    among the library's files, and the notice lists it. Libraries beside the bundle bring theirs
+    when they are installed.
 
     Args:
         job: The bundle that is being made.
