@@ -14,6 +14,7 @@ from tests.bundle.packages import text_package
 from tests.tiny_package import add_preferred_variant, write_tiny_package
 from toolkit import bundle, export
 from toolkit.bundle import BundleOptions, Job, step, targets
+from toolkit.bundle.cases import LIMITS, QUANTIZED_LIMIT
 from toolkit.bundle.report import Runtime
 from toolkit.bundle.targets import python
 from toolkit.cli.main import main
@@ -168,7 +169,7 @@ def test_a_graph_that_is_too_large_for_the_target_is_refused(
 
 def test_the_variant_that_is_asked_for_is_bundled(package: ModelPackage, tmp_path: Path) -> None:
     add_preferred_variant(package, name="int8", threshold=6, limit=1.0)
-    for name, limit in (("fp32", 1e-5), ("int8", 2e-2)):
+    for name, limit in (("fp32", LIMITS["fp32"]), ("int8", QUANTIZED_LIMIT)):
         folder = tmp_path / name
         bundle(package.path, target="python", output=folder, variant=name, options=UNTESTED)
         about = json.loads((folder / "model" / "model.json").read_text())
@@ -279,7 +280,8 @@ def test_licenses_of_what_is_in_the_bundle_come_along(
 ) -> None:
     def with_a_library(job: Job, folder: Path) -> list[Runtime]:
         (folder / "runtime").mkdir()
-        (folder / "runtime" / "License.md").write_text("MIT")
+        (folder / "runtime" / "ort.License.md").write_text("MIT")
+        (folder / "runtime" / "licensed.py").write_text("")
         return [replace(one, included=True) for one in python.write(job, folder)]
 
     use(monkeypatch, write=with_a_library)
@@ -291,7 +293,7 @@ def test_licenses_of_what_is_in_the_bundle_come_along(
     assert "The app: Apache-2.0" in notice
     assert "max_token.onnx" in notice
     assert "(in the bundle): MIT." in notice
-    assert notice.splitlines()[-2:] == ["LICENSES/Apache-2.0.txt", "runtime/License.md"]
+    assert notice.splitlines()[-2:] == ["LICENSES/Apache-2.0.txt", "runtime/ort.License.md"]
     bill = json.loads((folder / "sbom.cdx.json").read_text(encoding="utf-8"))
     inside = [one["properties"] for one in bill["components"] if one["type"] == "library"]
     assert inside == [[{"name": "toolkit:in-bundle", "value": "true"}]] * 3

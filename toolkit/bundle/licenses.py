@@ -13,8 +13,8 @@ from toolkit.errors import SetupError
 
 NOTICE = "NOTICE.txt"
 
-_TEXT_NAMES = ("LICENSE", "LICENCE", "COPYING", "THIRDPARTYNOTICES")
-"""What files with a license are called, whatever their ending."""
+_TEXT_NAMES = frozenset({"license", "licence", "copying", "thirdpartynotices"})
+"""What files with a license are called, between the dots of their names."""
 
 
 def write_licenses(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
@@ -60,7 +60,7 @@ def _texts(folder: Path) -> list[str]:
     found = [
         file
         for file in files
-        if file.parts[0] == LICENSES or file.name.upper().startswith(_TEXT_NAMES)
+        if file.parts[0] == LICENSES or _TEXT_NAMES & {*file.name.lower().split(".")}
     ]
     return sorted(file.as_posix() for file in found)
 
