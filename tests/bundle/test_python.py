@@ -125,7 +125,7 @@ def test_one_logit_is_the_second_label(tmp_path: Path, monkeypatch: pytest.Monke
         assert_same(app(text), load(package.path)(text))
     assert app("bad")["label"] == "negative"
     extreme = {"logits": np.array([[-800.0]], np.float32)}
-    assert app.decode(extreme, {})["scores"] == {"negative": 1.0, "positive": 0.0}
+    assert app.decode(extreme)["scores"] == {"negative": 1.0, "positive": 0.0}
 
 
 def test_a_text_without_tokens_is_one_token_of_padding(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tests import builders
 from tests.bundle.packages import table_package, text_package
 from toolkit import __version__, bundle, export
-from toolkit.bundle import BundleOptions
+from toolkit.bundle import BundleOptions, Job, step
+from toolkit.bundle.targets import python
 from toolkit.errors import SetupError
 from toolkit.package.integrity import file_hashes
 
@@ -83,6 +85,22 @@ def test_the_serial_number_is_of_the_content(tmp_path: Path) -> None:
     assert bills[0] == bills[1]
     assert bills[0]["serialNumber"] != bills[2]["serialNumber"]
     assert "timestamp" not in bills[0]["metadata"]
+
+
+def test_a_graph_that_the_target_moved_is_still_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(job: Job, folder: Path) -> Any:
+        (folder / "models").mkdir()
+        (folder / "model" / "model.onnx").rename(folder / "models" / "1.onnx")
+        return python.write(job, folder)
+
+    changed = replace(python.TARGET, write=elsewhere)
+    monkeypatch.setattr(step, "target_named", lambda name: changed)
+    package = text_package(tmp_path / "a.ortpackage")
+    bundle(package.path, target="python", output=tmp_path / "app", options=UNTESTED)
+    (model,) = (one for one in bill_of(tmp_path / "app")["components"] if one["name"] == "a")
+    assert {"name": "toolkit:file", "value": "models/1.onnx"} in model["properties"]
 
 
 def test_a_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from toolkit import __version__
-from toolkit.bundle.document import FOLDER, GRAPH
 from toolkit.bundle.job import Job
 from toolkit.bundle.report import Runtime
 from toolkit.bundle.sizes import kind_of
@@ -65,10 +64,12 @@ def write_sbom(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
     metadata = BomMetaData(component=bundle)
     metadata.tools.components.add(maker)
     hashes = file_hashes(folder)
-    graph = f"{FOLDER}/{GRAPH}"
+    digest = job.model.files[job.model.graph]
+    # A target may have put the graph elsewhere, as Triton wants it.
+    graph = next(name for name, found in hashes.items() if found == digest)
     parts = [
-        _model(job, hashes[graph]),
-        *(_file(name, digest) for name, digest in hashes.items() if name != graph),
+        _model(job, graph, digest),
+        *(_file(name, found) for name, found in hashes.items() if name != graph),
         *(_library(one) for one in runtime),
     ]
     bom = Bom(metadata=metadata, components=parts, serial_number=UUID(int=0))
@@ -81,13 +82,13 @@ def write_sbom(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
     (folder / SBOM).write_text(text + "\n", encoding="utf-8")
 
 
-def _model(job: Job, digest: str) -> "Component":
+def _model(job: Job, graph: str, digest: str) -> "Component":
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
 
     source, made = job.package.contents.source, job.variant.contents
     told = {
-        "file": f"{FOLDER}/{GRAPH}",
+        "file": graph,
         "task": job.model.task.name,
         "variant": job.model.variant,
         "precision": job.model.precision,

@@ -13,13 +13,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imp
 import numpy as np
 import onnxruntime as ort
 
+HERE = Path(__file__).parent / "model"
 Tensors = dict[str, np.ndarray[Any, Any]]
 
 
 class Model:
     """The model with its pre- and post-processing; threads may share it."""
 
-    def __init__(self, folder: Path = Path(__file__).parent / "model", threads: int = 0) -> None:
+    def __init__(self, folder: Path = HERE, threads: int = 0) -> None:
         self.folder = folder
         self.about: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
         options = ort.SessionOptions()
@@ -67,14 +68,14 @@ class Model:
         names = [one["name"] for one in self.about["outputs"]]
         return dict(zip(names, self.session.run(names, feeds), strict=True))
 
-    def decode(self, outputs: Tensors, feeds: Tensors) -> dict[str, Any]:
+    def decode(self, outputs: Tensors, feeds: Tensors | None = None) -> dict[str, Any]:
         """What the answer to one item means."""
         task = self.about["task"]
         if task["name"] == "tensors":
             return {"outputs": {name: _described(value) for name, value in outputs.items()}}
         answer = outputs[task["output"]][0]
         if task["name"] == "feature-extraction":
-            if task["output"] == "last_hidden_state" and "attention_mask" in feeds:
+            if task["output"] == "last_hidden_state" and feeds and "attention_mask" in feeds:
                 answer = answer[: int(feeds["attention_mask"].sum())]  # a vector a token
             return {"embedding": answer.tolist()}
         if not task["labels"]:
