@@ -189,7 +189,8 @@ def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
                 expected="a C11 compiler that builds it",
                 fix="--no-self-test writes the bundle without building it",
             )
-    return [*run, str(target / "app")]
+    # Under qemu, threads that wait for each other cost more than they do.
+    return [*run, str(target / "app"), *(["--threads", "1"] if run else [])]
 
 
 def missing_library(options: BundleOptions) -> SetupError:
