@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[1]
 PROGRAM = Path(__file__).parent / "c" / "package_infer.c"
+APP = REPOSITORY / "toolkit" / "bundle" / "apps" / "c"
 NPM_PACKAGE = "com.github.asus4.onnxruntime@0.4.9"  # ONNX Runtime 1.29.0, MIT
 NPM_SHA256 = "e59788788818fdde1b2e522e766a21ba0f7d8391de55737abf81e32cc801785d"
 NPM_LIBRARY = "package/Plugins/Linux/x64/libonnxruntime.so"
@@ -127,11 +128,11 @@ def npm_package() -> Path:
 
 
 @pytest.fixture(scope="session")
-def executable(npm_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("c") / "package_infer"
     warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
     # -isystem: the warnings are for our program, not for ONNX Runtime's header
-    headers = ("-isystem", str(npm_package / NPM_HEADERS))
+    headers = ("-isystem", str(APP / "include"), "-I", str(APP / "src"))
     command = [
         "cc",
         "-std=c11",
@@ -141,6 +142,7 @@ def executable(npm_package: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         "-o",
         str(target),
         str(PROGRAM),
+        *(str(APP / "src" / name) for name in ("package.c", "runtime.c")),
         "-ldl",
     ]
     subprocess.run(command, check=True, timeout=120)
@@ -174,6 +176,17 @@ def edit(package: ModelPackage, change: Edit) -> None:
     change(*documents)
     for file, document in zip(files, documents, strict=True):
         file.write_text(json.dumps(document))
+
+
+def test_the_headers_in_a_c_bundle_are_those_of_the_release(npm_package: Path) -> None:
+    headers = sorted((APP / "include").glob("*.h"))
+    assert [header.name for header in headers] == [
+        "onnxruntime_c_api.h",
+        "onnxruntime_ep_c_api.h",
+        "onnxruntime_error_code.h",
+    ]
+    for header in headers:
+        assert header.read_bytes() == (npm_package / NPM_HEADERS / header.name).read_bytes()
 
 
 def test_the_c_api_computes_what_load_computes(

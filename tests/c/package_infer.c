@@ -10,10 +10,9 @@
  *   variant NAME
  *   output NAME TYPE DIMxDIM... VALUE VALUE ...
  *
- * It stands for any application that knows ONNX Runtime and nothing of this project: the only
- * header used is onnxruntime_c_api.h.
+ * It stands for any application that knows ONNX Runtime and nothing of this project. How the
+ * library is loaded and the package opened is what the programs of C bundles do.
  */
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -21,40 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnxruntime_c_api.h"
+#include "package.h"
 
-enum { MAX_RANK = 8, MAX_TENSORS = 16, OLDEST_API = 28 };
-
-/* The model-package functions in the order of ONNX Runtime 1.31's OrtModelPackageApi. There they
- * are a stable table; 1.28 to 1.30 have the same functions as experimental ones, looked up by
- * name. The headers at hand are those of 1.29, so the declarations used are repeated here. */
-typedef struct PackageOptions PackageOptions;
-typedef struct PackageContext PackageContext;
-typedef struct ComponentContext ComponentContext;
-typedef OrtExperimentalFnPtr Unused;
-
-typedef struct PackageApi {
-  OrtStatus *(*CreateOptions)(const OrtEnv *, const OrtSessionOptions *, PackageOptions **);
-  void (*ReleaseOptions)(PackageOptions *);
-  OrtStatus *(*CreateContext)(const char *package_root, PackageContext **);
-  void (*ReleaseContext)(PackageContext *);
-  Unused GetSchemaVersion, GetComponentCount, GetComponentNames, GetVariantCount, GetVariantNames,
-      GetVariantEpName, ResolveStringRef;
-  OrtStatus *(*SelectComponent)(const PackageContext *, const char *component,
-                                const PackageOptions *, ComponentContext **);
-  void (*ReleaseComponent)(ComponentContext *);
-  OrtStatus *(*GetSelectedVariantName)(const ComponentContext *, const char **name);
-  Unused GetSelectedVariantFolderPath;
-  OrtStatus *(*CreateSession)(const OrtEnv *, ComponentContext *, const OrtSessionOptions *,
-                              OrtSession **);
-} PackageApi;
-
-/* OrtApi only ever grows at its end, so the place of GetModelPackageApi in 1.31 is its place in
- * every later release too. */
-enum { GET_PACKAGE_API_SLOT = 427, GET_PACKAGE_API_SINCE = 31 };
+enum { MAX_RANK = 8, MAX_TENSORS = 16 };
 
 static const OrtApi *ort;
-static uint32_t api_version;
 
 static void fail(const char *format, ...) {
   va_list arguments;
@@ -68,56 +38,6 @@ static void fail(const char *format, ...) {
 
 static void check(OrtStatus *status, const char *doing) {
   if (status != NULL) fail("%s: %s", doing, ort->GetErrorMessage(status));
-}
-
-static OrtExperimentalFnPtr experimental(const char *name) {
-  OrtExperimentalFnPtr function = ort->GetExperimentalFunction(name);
-  if (function == NULL) fail("this ONNX Runtime has no %s", name);
-  return function;
-}
-
-/* The newest API that the library has; the members that 1.29 declares are in each of them. */
-static const OrtApi *load_api(const char *library) {
-  void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (handle == NULL) fail("cannot load %s: %s", library, dlerror());
-  /* ISO C forbids casting an object pointer to a function pointer; POSIX allows this copy. */
-  const OrtApiBase *(*get_base)(void) = NULL;
-  void *symbol = dlsym(handle, "OrtGetApiBase");
-  if (symbol == NULL) fail("%s exports no OrtGetApiBase", library);
-  memcpy(&get_base, &symbol, sizeof symbol);
-  const char *release = get_base()->GetVersionString();
-  /* Asking for an API that the library lacks prints a message, so ask for the right one: release
-   * 1.N has API version N. */
-  api_version = (uint32_t)strtoul(release + 2, NULL, 10);
-  const OrtApi *api = api_version >= OLDEST_API ? get_base()->GetApi(api_version) : NULL;
-  if (api == NULL) fail("ONNX Runtime %s is older than 1.%d", release, OLDEST_API);
-  printf("runtime %s\n", release);
-  return api;
-}
-
-static PackageApi load_package_api(void) {
-  PackageApi api = {0};
-  if (api_version >= GET_PACKAGE_API_SINCE) {
-    const PackageApi *(*get_package_api)(void) = NULL;
-    memcpy(&get_package_api, (const char *)ort + GET_PACKAGE_API_SLOT * sizeof(void *),
-           sizeof get_package_api);
-    return *get_package_api();
-  }
-#define LOOK_UP(member, name) \
-  do { \
-    OrtExperimentalFnPtr found = experimental("OrtModelPackageApi_" name "_SinceV28"); \
-    memcpy(&api.member, &found, sizeof found); \
-  } while (0)
-  LOOK_UP(CreateOptions, "CreateModelPackageOptionsFromSessionOptions");
-  LOOK_UP(ReleaseOptions, "ReleaseModelPackageOptions");
-  LOOK_UP(CreateContext, "CreateModelPackageContext");
-  LOOK_UP(ReleaseContext, "ReleaseModelPackageContext");
-  LOOK_UP(SelectComponent, "SelectComponent");
-  LOOK_UP(ReleaseComponent, "ReleaseModelPackageComponentContext");
-  LOOK_UP(GetSelectedVariantName, "ModelPackageComponent_GetSelectedVariantName");
-  LOOK_UP(CreateSession, "CreateSession");
-#undef LOOK_UP
-  return api;
 }
 
 static const char *type_name(ONNXTensorElementDataType type, size_t *size) {
@@ -279,31 +199,23 @@ static void run(OrtSession *session, int count, char **arguments) {
 
 int main(int argc, char **argv) {
   if (argc < 4) fail("usage: package_infer LIBRARY PACKAGE COMPONENT NAME:SHAPE:FILE ...");
-  ort = load_api(argv[1]);
-  const PackageApi packages = load_package_api();
+  struct runtime runtime;
+  char message[MESSAGE_BYTES], variant[VARIANT_BYTES];
+  if (load_runtime(argv[1], &runtime, message) != 0) fail("%s", message);
+  ort = runtime.ort;
+  printf("runtime %s\n", runtime.release);
 
   OrtEnv *env = NULL;
   OrtSessionOptions *settings = NULL;
-  PackageOptions *options = NULL;
-  PackageContext *package = NULL;
-  ComponentContext *component = NULL;
   OrtSession *session = NULL;
-  const char *variant = NULL;
-
   check(ort->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "package_infer", &env), "starting ONNX Runtime");
   check(ort->CreateSessionOptions(&settings), "making session options");
-  check(packages.CreateOptions(env, settings, &options), "making package options");
-  check(packages.CreateContext(argv[2], &package), "opening the package");
-  check(packages.SelectComponent(package, argv[3], options, &component), "selecting a variant");
-  check(packages.GetSelectedVariantName(component, &variant), "naming the variant");
+  if (open_package(&runtime, env, settings, argv[2], argv[3], &session, variant, message) != 0)
+    fail("%s", message);
   printf("variant %s\n", variant);
-  check(packages.CreateSession(env, component, NULL, &session), "opening a session");
   run(session, argc - 4, argv + 4);
 
   ort->ReleaseSession(session);
-  packages.ReleaseComponent(component);
-  packages.ReleaseContext(package);
-  packages.ReleaseOptions(options);
   ort->ReleaseSessionOptions(settings);
   ort->ReleaseEnv(env);
   return 0;

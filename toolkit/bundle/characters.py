@@ -7,7 +7,6 @@ with an order of combining marks: an app without `tokenizers` needs tables and n
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 
 HANGUL = range(0xAC00, 0xD7A4)
@@ -15,6 +14,9 @@ HANGUL = range(0xAC00, 0xD7A4)
 
 SELF = 0xFFFFFFFF
 """In the string of a `Change`: the code point itself."""
+
+_LOWEST, _HIGHEST = "\u0334", "\u0345"
+"""Marks of the classes 1 and 240, between which all others are; known since Unicode 1.1."""
 
 _SURROGATES = range(0xD800, 0xE000)
 _EVERY = [*range(_SURROGATES.start), *range(_SURROGATES.stop, 0x110000)]
@@ -114,17 +116,20 @@ def hangul_is_arithmetic(decompose: Normalize) -> bool:
 def combining_classes(decompose: Normalize) -> list[Marked]:
     """Canonical combining classes as this decomposition sorts by them, where they are not 0.
 
-    Python's own table gives one mark of each class; where each other mark stands among those, the
-    decomposition says, since its Unicode may be older or newer than Python's.
+    Python's own table gives one mark of each class among those that the decomposition sorts; where
+    each other mark stands among them, the decomposition says, since its Unicode may be older or
+    newer than Python's.
 
     Args:
         decompose: NFD or NFKD.
     """
-    marks = _one_mark_a_class()
+    known = list(_reordered(decompose))
+    marks: dict[int, str] = {}
+    for point in known:
+        marks.setdefault(unicodedata.combining(chr(point)), chr(point))
     classes = sorted(marks)
-    highest, lowest = marks[classes[-1]], marks[classes[0]]
     found: list[Marked] = []
-    for point in _reordered(decompose, highest, lowest):
+    for point in known:
         one = chr(point)
         value = next(
             value
@@ -139,22 +144,11 @@ def combining_classes(decompose: Normalize) -> list[Marked]:
     return found
 
 
-@cache
-def _one_mark_a_class() -> dict[int, str]:
-    marks: dict[int, str] = {}
-    for point in range(0x300, 0x20000):
-        one = chr(point)
-        value = unicodedata.combining(one)
-        if value and value not in marks and unicodedata.normalize("NFKD", one) == one:
-            marks[value] = one
-    return marks
-
-
-def _reordered(decompose: Normalize, highest: str, lowest: str) -> Iterator[int]:
+def _reordered(decompose: Normalize) -> Iterator[int]:
     """Code points that decompose to themselves and are sorted among marks."""
 
     def around(point: int) -> tuple[str, str]:
-        return f"a{highest}{chr(point)}", f"a{chr(point)}{lowest}"
+        return f"a{_HIGHEST}{chr(point)}", f"a{chr(point)}{_LOWEST}"
 
     def moves(points: Sequence[int]) -> bool:
         text = "".join("".join(around(point)) for point in points)

@@ -174,7 +174,7 @@ def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
         compiler = _need(f"{wanted.triple}-gcc", wanted.packages)
         settings = ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_C_COMPILER={compiler}"]
         emulator = shutil.which(f"{wanted.qemu}-static") or _need(wanted.qemu, "qemu-user-static")
-        run = [emulator, "-L", str(_sysroot(wanted, options))]
+        run = [emulator, "-L", str(_root(_sysroot(wanted, options), scratch))]
     target = scratch / "build"
     # The generator is named since $CMAKE_GENERATOR may name one that is not installed.
     configure = ["cmake", "-G", "Unix Makefiles", "-S", str(folder), "-B", str(target), *settings]
@@ -189,7 +189,8 @@ def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
                 expected="a C11 compiler that builds it",
                 fix="--no-self-test writes the bundle without building it",
             )
-    return [*run, str(target / "app")]
+    # Under qemu, threads that wait for each other cost more than they do.
+    return [*run, str(target / "app"), *(["--threads", "1"] if run else [])]
 
 
 def missing_library(options: BundleOptions) -> SetupError:
@@ -221,6 +222,24 @@ def _sysroot(wanted: Processor, options: BundleOptions) -> Path:
             fix=f"apt-get install {wanted.packages}, or --sysroot; or --no-self-test",
         )
     return place
+
+
+def _root(sysroot: Path, scratch: Path) -> Path:
+    """The system root with empty lists of processors before this machine's own.
+
+    qemu takes a file from its root where there is one and from the machine otherwise. ONNX Runtime
+    1.31 reads the other processor's caches there and crashes; told of none, it asks no further.
+    """
+    root = scratch / "root"
+    root.mkdir()
+    for entry in sysroot.iterdir():
+        if entry.name not in {"proc", "sys"}:
+            (root / entry.name).symlink_to(entry.resolve())
+    processors = root / "sys/devices/system/cpu"
+    processors.mkdir(parents=True)
+    for name in ("possible", "present"):
+        (processors / name).touch()
+    return root
 
 
 def _need(program: str, package: str) -> str:

@@ -249,7 +249,7 @@ int answer_lines(const struct model *model, FILE *from, FILE *to, char message[M
     ++number;
     if (length > 0 && line[length - 1] == '\n') line[--length] = '\0';
     failed = answer(model, line, (size_t)length, to, problem);
-    if (failed) say(message, "line %zu: %.400s", number, problem);
+    if (failed) say(message, "line %zu: %.900s", number, problem);
     fflush(to);
   }
   free(line);

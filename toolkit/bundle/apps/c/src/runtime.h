@@ -7,7 +7,7 @@
 
 #include "onnxruntime_c_api.h"
 
-enum { MESSAGE_BYTES = 512 };
+enum { MESSAGE_BYTES = 1024 };
 
 /* ONNX Runtime's functions, and which release they are of. */
 struct runtime {
