@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]
 
 from tests.builders import relu
 from tests.bundle.served import Server, write_wheels
