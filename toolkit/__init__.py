@@ -11,6 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from toolkit.bundle import bundle
+    from toolkit.bundle.signing import verify
     from toolkit.compiling import compile  # noqa: A004 - the command's name
     from toolkit.errors import CheckFailedError, InputError, SetupError, ToolkitError
     from toolkit.evaluate.scoring import evaluate
@@ -43,6 +44,7 @@ _HOMES = {
     "quantize": "quantize",
     "train": "training",
     "validate": "evaluate.validation",
+    "verify": "bundle.signing",
 }
 """Where each public name lives: importing the toolkit loads neither torch nor onnxruntime."""
 
@@ -64,6 +66,7 @@ __all__ = [
     "quantize",
     "train",
     "validate",
+    "verify",
 ]
 
 

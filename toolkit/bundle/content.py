@@ -1,6 +1,7 @@
 """The folder `model/` of every bundle: graph, preprocessing, reference cases and the document."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.bundle.cases import write_cases
@@ -14,18 +15,32 @@ from toolkit.bundle.document import (
     Text,
 )
 from toolkit.bundle.job import BundleOptions, Target
+from toolkit.bundle.trimming import read_texts, trim_vocabulary
 from toolkit.compiling.prepared import prepare
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.integrity import file_hashes
 from toolkit.progress import Progress
 from toolkit.runtime import SessionOptions, open_session
-from toolkit.tasks import Task, open_task
+from toolkit.tasks import TaskSpec, open_task
 from toolkit.tasks.tabular import Column, FeatureTable
 from toolkit.tasks.text import fixed_length, input_fields, open_tokenizer, shortened
 from toolkit.tensors import TensorSpec
 
 TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What `model/` holds.
+
+    Attributes:
+        model: What its document says.
+        notes: What was done to the model on the way, for people.
+    """
+
+    model: AppModel
+    notes: tuple[str, ...] = ()
 
 
 def write_content(
@@ -36,8 +51,8 @@ def write_content(
     folder: Path,
     *,
     progress: Progress,
-) -> AppModel:
-    """Write `model/` into a bundle's folder, and return what its document says.
+) -> Content:
+    """Write `model/` into a bundle's folder.
 
     Args:
         package: The package.
@@ -48,18 +63,40 @@ def write_content(
         progress: Told of each thing that begins.
 
     Raises:
-        InputError: The graph cannot be loaded or has no such dimension, or the package has no
-            reference inputs.
-        CheckFailedError: The graph answers NaN or infinity.
+        InputError: The graph cannot be loaded or has no such dimension, the package has no
+            reference inputs, or the vocabulary cannot be trimmed.
+        CheckFailedError: The graph answers NaN or infinity, or other things after trimming.
     """
     place = folder / FOLDER
     place.mkdir()
+    spec = package.contents.task
+    texts = None if options.trim is None else read_texts(options.trim, spec)
     _write_graph(package, variant, options, place)
+    preprocessing = _preprocessing(package, place)
+    notes = []
+    if texts is not None:
+        progress("trimming the vocabulary")
+        trimmed = trim_vocabulary(
+            place / GRAPH,
+            place / TOKENIZER,
+            spec,
+            texts,
+            precision=variant.contents.precision,
+            session_options=variant.session_options,
+        )
+        spec = trimmed.task
+        notes.append(trimmed.note)
     progress("reference cases")
     session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.session_options)
-    spec = package.contents.task
-    task = _task(package, place, session.inputs)
-    self_test = write_cases(package, session, task, variant.contents.precision, place / TENSORS)
+    task = open_task(spec, preprocessing, session.inputs)
+    self_test = write_cases(
+        package,
+        session,
+        task,
+        variant.contents.precision,
+        place / TENSORS,
+        instead=texts or (),  # the tokens in reference tensors have other ids now
+    )
     document = AppModel(
         name=package.manifest.package_name,
         version=package.manifest.package_version,
@@ -78,14 +115,14 @@ def write_content(
         ),
         inputs=session.inputs,
         outputs=session.outputs,
-        text=_text(package, session.inputs),
+        text=_text(spec, session.inputs),
         columns=_columns(package),
         image=spec.image,
         session_options=dict(variant.session_options),
         self_test=self_test,
     )
     document.write(place / DOCUMENT)
-    return document
+    return Content(model=document, notes=tuple(notes))
 
 
 def _write_graph(
@@ -102,23 +139,23 @@ def _write_graph(
         shutil.copyfile(source, copied)
 
 
-def _task(package: ModelPackage, place: Path, inputs: tuple[TensorSpec, ...]) -> Task:
-    """Pre- and post-processing with the files that the bundle carries."""
+def _preprocessing(package: ModelPackage, place: Path) -> Path | None:
+    """The folder with the files of pre- and post-processing; a tokenizer's is the bundle's own."""
     spec = package.contents.task
-    preprocessing = package.asset("preprocessing")
-    if spec.text is not None:
-        if preprocessing is None:
-            raise InputError(f"{package.path} has no tokenizer", fix="export the package again")
-        tokenizer = open_tokenizer(preprocessing / TOKENIZER, spec.text)
-        tokenizer.no_padding()  # apps pad and cut as the document says, in any language
-        tokenizer.no_truncation()
-        (place / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")
-        preprocessing = place
-    return open_task(spec, preprocessing, inputs)
+    folder = package.asset("preprocessing")
+    if spec.text is None:
+        return folder
+    if folder is None:
+        raise InputError(f"{package.path} has no tokenizer", fix="export the package again")
+    tokenizer = open_tokenizer(folder / TOKENIZER, spec.text)
+    tokenizer.no_padding()  # apps pad and cut as the document says, in any language
+    tokenizer.no_truncation()
+    (place / TOKENIZER).write_text(tokenizer.to_str(), encoding="utf-8")
+    return place
 
 
-def _text(package: ModelPackage, inputs: tuple[TensorSpec, ...]) -> Text | None:
-    spec = package.contents.task.text
+def _text(task: TaskSpec, inputs: tuple[TensorSpec, ...]) -> Text | None:
+    spec = task.text
     if spec is None:
         return None
     return Text(

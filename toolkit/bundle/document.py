@@ -62,7 +62,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One input with what the graph answered where the bundle was made.
 
     Attributes:
-        item: The text, [text, second text], or row {column: value}; null where tensors go in.
+        item: The text, [text, second text], row {column: value}, or pixels [row][column] or
+            [row][column][channel], 0 to 255; null where tensors go in.
         inputs: What preprocessing must make of the item, exactly.
         outputs: What the graph must answer, within the limit.
         result: What postprocessing made of it.

@@ -32,8 +32,10 @@ class BundleOptions:
         sysroot: A root file system of the device's architecture, for qemu; None for the
             distribution's.
         self_test: Whether to run the bundle's self-test on its real runtime before it is kept.
-        trim: Texts, one a line, whose tokens alone are kept in the vocabulary; None keeps all.
+        trim: Texts, one a line or as .csv or .jsonl, whose tokens alone are kept in the vocabulary;
+            None keeps all.
         sign: A private key (PEM) to sign the bundle with.
+        sign_password: What that key is encrypted with; empty for a key that is not.
         timeout_s: How long the self-test may take.
     """
 
@@ -45,6 +47,7 @@ class BundleOptions:
     self_test: bool = True
     trim: Path | None = None
     sign: Path | None = None
+    sign_password: str = ""
     timeout_s: float = 600.0
 
 
@@ -58,6 +61,7 @@ class Job:
         model: What the app is told, as written to `model/model.json`.
         options: What the user asked for.
         progress: Told of each thing that begins.
+        remarks: What a target found while it wrote, for the report's notes.
     """
 
     package: ModelPackage
@@ -65,6 +69,7 @@ class Job:
     model: AppModel
     options: BundleOptions
     progress: Progress = silent
+    remarks: list[str] = field(default_factory=list)
 
 
 def _anything(_job: Job) -> None:

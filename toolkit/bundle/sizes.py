@@ -11,7 +11,13 @@ from toolkit.errors import CheckFailedError
 RUNTIME_FOLDER = "runtime"
 """Where a bundle carries files of its runtime."""
 
-_DOCUMENTS = {".md", ".txt", ".json"}
+LICENSES = "LICENSES"
+"""Where the texts of licenses lie."""
+
+REPOSITORY_FOLDER = "models"
+"""Where a bundle for Triton keeps the graph."""
+
+_DOCUMENTS = {".md", ".txt", ".json", ".sig"}
 _BLOCK = 1 << 20
 _GZIP = 31  # zlib's window bits for gzip's frame
 
@@ -26,7 +32,7 @@ def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
     found = [
         Part(
             path=file.relative_to(folder).as_posix(),
-            kind=_kind(file.relative_to(folder)),
+            kind=kind_of(file.relative_to(folder)),
             size_bytes=file.stat().st_size,
             wire_bytes=_gzipped(file) if over_the_wire else None,
         )
@@ -36,11 +42,20 @@ def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
     return sorted(found, key=lambda part: (-part.size_bytes, part.path))
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The kind of a part; see `Part`.
+
+    Args:
+        path: Where it lies in the bundle.
+    """
     if path.parts[0] == FOLDER:
         return "self-test" if path.name == TENSORS else "model"
+    if path.parts[0] == REPOSITORY_FOLDER:
+        return "model"
     if path.parts[0] == RUNTIME_FOLDER:
         return "runtime"
+    if path.parts[0] == LICENSES:
+        return "document"
     is_document = len(path.parts) == 1 and path.suffix in _DOCUMENTS
     return "document" if is_document else "app"
 

@@ -1,11 +1,15 @@
 """`bundle`: what one device or app needs of a package, proved by its own self-test."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from toolkit.bundle.content import write_content
 from toolkit.bundle.job import BundleOptions, Job, Target
-from toolkit.bundle.report import BundleReport, SelfTestReport
+from toolkit.bundle.licenses import write_licenses
+from toolkit.bundle.report import BundleReport, Part, SelfTestReport
+from toolkit.bundle.sbom import write_sbom
+from toolkit.bundle.signing import signer
 from toolkit.bundle.sizes import check_size, parts_of
 from toolkit.bundle.targets import target_named
 from toolkit.compiling.sizes import chosen_sizes
@@ -51,19 +55,31 @@ def bundle(
     _check_fits(package, chosen, made_for)
     if made_for.needs_fixed_shapes:
         options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
+    sign = None if options.sign is None else signer(options.sign, options.sign_password)
     path = Path(output)
     with replacing(path, force=force) as staging:
         progress(f"{chosen.name} for {target}")
-        model = write_content(package, chosen, made_for, options, staging, progress=progress)
-        job = Job(package=package, variant=chosen, model=model, options=options, progress=progress)
+        content = write_content(package, chosen, made_for, options, staging, progress=progress)
+        job = Job(
+            package=package,
+            variant=chosen,
+            model=content.model,
+            options=options,
+            progress=progress,
+        )
         made_for.check(job)
         progress("the app")
         runtime = made_for.write(job, staging)
+        write_licenses(job, staging, runtime)
+        write_sbom(job, staging, runtime)
+        if sign is not None:
+            sign(staging)
         parts = parts_of(staging, over_the_wire=made_for.over_the_wire)
         check_size(parts, runtime, options.max_size_bytes)
         if options.self_test:
             progress("self-test")
             tested = made_for.self_test(job, staging)
+            _check_kept(staging, parts)
         else:
             tested = SelfTestReport(
                 command=made_for.command, ran=False, where="not run: --no-self-test"
@@ -76,9 +92,16 @@ def bundle(
         parts=parts,
         runtime=runtime,
         self_test=tested,
-        notes=made_for.notes(job),
+        notes=(*content.notes, *job.remarks, *made_for.notes(job)),
         signed=options.sign is not None,
     )
+
+
+def _check_kept(folder: Path, parts: Sequence[Part]) -> None:
+    """Make sure that the self-test left no file behind: a signature covers what was listed."""
+    found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    changed = found.symmetric_difference(part.path for part in parts)
+    assert not changed, f"the self-test wrote or removed {', '.join(sorted(changed))}"
 
 
 def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None:

@@ -88,16 +88,28 @@ def bundle(
     trim: Annotated[
         Path | None,
         typer.Option(
-            help="Texts, one a line: keep only the tokens that occur in them in the vocabulary.",
+            help="Texts, one a line or as .csv or .jsonl: of the vocabulary keep only the tokens "
+            "that occur in them.",
             show_default=False,
         ),
     ] = None,
     sign: Annotated[
         Path | None,
         typer.Option(
-            help="Sign the bundle with this private key (PEM, elliptic curve).", show_default=False
+            help="Sign the bundle with this private key (PEM, elliptic curve): openssl ecparam "
+            "-name prime256v1 -genkey -noout -out private.pem",
+            show_default=False,
         ),
     ] = None,
+    sign_password: Annotated[
+        str,
+        typer.Option(
+            "--sign-password",
+            envvar="TOOLKIT_SIGN_PASSWORD",
+            help="Password of the private key; give it in the environment.",
+            show_default=False,
+        ),
+    ] = "",
     self_test: Annotated[
         bool,
         typer.Option(
@@ -127,6 +139,7 @@ def bundle(
             self_test=self_test,
             trim=trim,
             sign=sign,
+            sign_password=sign_password,
         ),
         force=force,
         progress=output.progress(quiet=quiet),

@@ -19,6 +19,7 @@ COMMANDS = (
     "quantize",
     "compile",
     "bundle",
+    "verify",
     "validate",
     "evaluate",
     "infer",

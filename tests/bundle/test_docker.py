@@ -1,0 +1,297 @@
+"""`toolkit bundle --target docker`: the server, the Dockerfile, and what the image weighs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dockerfile_parse import DockerfileParser
+
+from tests.builders import relu
+from tests.bundle.served import Server, write_wheels
+from tests.bundle.serving_packages import flip_byte, write_tensor_package
+from tests.tiny_package import write_tiny_package
+from toolkit.bundle import BundleOptions, BundleReport, bundle
+from toolkit.bundle import image as image_size
+from toolkit.bundle.testing import verdict
+from toolkit.errors import CheckFailedError, InputError, SetupError
+
+pytestmark = pytest.mark.slow
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wheels(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> BundleReport:
+    folder = tmp_path_factory.mktemp("docker")
+    package = write_tiny_package(folder / "tiny.ortpackage")
+    return bundle(
+        package.path,
+        target="docker",
+        output=folder / "out",
+        options=BundleOptions(runtime=wheels),
+    )
+
+
+@pytest.fixture(scope="module")
+def server(made: BundleReport) -> Iterator[Server]:
+    started = Server(made.path, MAX_BODY_MB="0.01")
+    yield started
+    assert started.end() == 0  # SIGTERM is a good end
+
+
+def texts(*values: object, name: str = "text") -> dict[str, object]:
+    return {
+        "inputs": [{"name": name, "shape": [len(values)], "datatype": "BYTES", "data": [*values]}]
+    }
+
+
+def test_the_self_test_ran_over_http_and_gave_the_same_answers(made: BundleReport) -> None:
+    assert made.self_test.ran
+    assert made.self_test.cases == 2
+    assert made.self_test.largest_difference == 0
+    assert "uvicorn" in made.self_test.where
+
+
+def test_texts_are_answered_one_by_one(server: Server) -> None:
+    status, answer = server.ask("/v2/models/tiny/infer", texts("good film", "bad", "film film x"))
+    assert status == 200
+    read = {one["name"]: one for one in answer["outputs"]}
+    assert read["label"]["data"] == ["positive", "negative", "negative"]
+    assert read["scores"]["shape"] == [3, 2]
+    sure = 1 / (1 + np.exp(-(9 - 5)))
+    assert read["score"]["data"][0] == pytest.approx(sure)
+
+
+def test_tensors_are_answered_as_the_graph_does(server: Server) -> None:
+    ids = {"name": "input_ids", "shape": [2, 2], "datatype": "INT64", "data": [1, 9, 2, 0]}
+    status, answer = server.ask("/v2/models/tiny/versions/1/infer", {"id": "a", "inputs": [ids]})
+    assert (status, answer["id"]) == (200, "a")
+    assert answer["outputs"] == [
+        {"name": "logits", "shape": [2, 1], "datatype": "FP32", "data": [4.0, -3.0]}
+    ]
+
+
+def test_health_and_metadata_are_those_of_the_protocol(server: Server) -> None:
+    assert server.ask("/v2/health/live") == (200, {"live": True})
+    assert server.ask("/v2/health/ready") == (200, {"ready": True})
+    assert server.ask("/v2/models/tiny/ready")[0] == 200
+    status, told = server.ask("/v2/models/tiny")
+    assert status == 200
+    assert told["inputs"] == [{"name": "input_ids", "datatype": "INT64", "shape": [-1, -1]}]
+    assert told["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 1]}]
+
+
+IDS = {"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "body, status, told",
+    [
+        (b"{", 400, "no JSON"),
+        (b"\xff", 400, "no JSON"),
+        ([], 400, "inputs"),
+        ({"inputs": [{"name": "text"}]}, 400, "shape"),
+        (texts("a", name="words"), 400, "words"),
+        (texts(3), 400, "3 is no text"),
+        (texts(), 400, "items"),
+        (texts(*["a"] * 300), 400, "256"),
+        ({**texts("a"), "outputs": [{"name": "odds"}]}, 400, "odds"),
+        ({"inputs": [{**IDS, "shape": [3]}]}, 400, "reshape"),
+        ({"inputs": [{**IDS, "shape": [2]}]}, 400, "int64[batch, sequence]"),
+        ({"inputs": [{**IDS, "data": [1.5, 2]}]}, 400, "INT64"),
+        ({"inputs": [{**IDS, "datatype": "FP32"}]}, 400, "float32"),
+        ({"inputs": [{**IDS, "data": [2**64, 1]}]}, 400, "input_ids"),
+        ({"inputs": [{**IDS, "datatype": "INT32", "data": [2**40, 1]}]}, 400, "fit"),
+        ({"inputs": [{**IDS, "shape": [-1, 2]}]}, 400, "sizes"),
+        ({"inputs": [IDS, IDS]}, 400, "twice"),
+        (texts("a" * 20_000), 413, "10000"),
+    ],
+)
+def test_a_wrong_request_is_refused_with_its_reason(
+    server: Server, body: object, status: int, told: str
+) -> None:
+    got, answer = server.ask("/v2/models/tiny/infer", body)
+    assert got == status, answer
+    assert told in answer["error"]
+    assert server.ask("/v2/models/tiny/infer", texts("good"))[0] == 200  # and it goes on
+
+
+def test_other_models_and_methods_are_refused(server: Server) -> None:
+    assert server.ask("/v2/models/other/infer", texts("a"))[0] == 404
+    assert server.ask("/v2/models/tiny/versions/2/infer", texts("a"))[0] == 404
+    assert server.ask("/v2/models/tiny/infer")[0] == 405
+    assert server.ask("/v3")[0] == 404
+
+
+def self_test(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "self_test.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def test_one_changed_byte_fails_the_self_test(
+    made: BundleReport, wheels: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(made.path, folder)
+    graph = folder / "model" / "model.onnx"
+    content = graph.read_bytes()
+    threshold = np.float32(5).tobytes()
+    flip_byte(graph, at=content.index(threshold) + 2)
+    done = self_test(folder)
+    assert done.returncode == 1
+    said = verdict(done.stdout)
+    assert said is not None
+    assert said["passed"] is False
+    assert said["largest_difference"] > said["limit"]
+    assert "model.onnx was changed" in done.stderr
+
+
+def test_a_bundle_of_plain_tensors_serves_them(tmp_path: Path, wheels: Path) -> None:
+    rows = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
+    package = write_tensor_package(tmp_path / "Relu Net.ortpackage", relu, {"x": rows})
+    report = bundle(
+        package.path,
+        target="docker",
+        output=tmp_path / "out",
+        options=BundleOptions(runtime=wheels),
+    )
+    assert report.self_test.cases == 2
+    assert [one.name for one in report.runtime if one.name == "tokenizers"] == []
+    assert "docker build -t relu-net ." in (report.path / "README.md").read_text()
+
+
+def parsed(folder: Path) -> list[dict[str, Any]]:
+    with (folder / "Dockerfile").open("rb") as file:
+        structure: list[dict[str, Any]] = DockerfileParser(fileobj=file).structure
+    return [one for one in structure if one["instruction"] != "COMMENT"]
+
+
+def test_the_dockerfile_ends_in_a_stage_that_installs_and_builds_nothing(
+    made: BundleReport,
+) -> None:
+    found = parsed(made.path)
+    stages = [at for at, one in enumerate(found) if one["instruction"] == "FROM"]
+    assert len(stages) == 2
+    last = {one["instruction"]: one["value"] for one in found[stages[-1] :]}
+    assert "RUN" not in last
+    assert re.fullmatch(r"\d+:\d+", last["USER"])
+    assert not last["USER"].startswith("0:")
+    assert last["CMD"] == '["python", "server.py"]'
+    assert "/v2/health/ready" in last["HEALTHCHECK"]
+    assert "ORT_DISABLE_TELEMETRY=1" in last["ENV"]
+    base = next(one["value"] for one in found if one["instruction"] == "ARG")
+    assert re.fullmatch(r"BASE=python:3\.11\.\d+-slim-bookworm", base)
+    assert {one["value"].split()[0] for one in found if one["instruction"] == "FROM"} == {"${BASE}"}
+
+
+def test_what_the_dockerfile_copies_is_there_and_not_ignored(made: BundleReport) -> None:
+    kept = [
+        line[1:]
+        for line in (made.path / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    copied = [
+        source
+        for one in parsed(made.path)
+        if one["instruction"] == "COPY" and "--from" not in one["value"]
+        for source in one["value"].split()[:-1]
+    ]
+    assert {"model", "server.py", "requirements.txt"} <= set(copied)
+    for source in copied:
+        assert (made.path / source).exists(), source
+        assert source in kept
+
+
+def test_an_image_over_its_limit_is_not_written(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_size, "MOST_BYTES", 200_000_000)
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    with pytest.raises(CheckFailedError, match="150") as caught:
+        bundle(
+            package.path,
+            target="docker",
+            output=tmp_path / "out",
+            options=BundleOptions(runtime=wheels),
+        )
+    assert "at most 200 MB" in caught.value.expected
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_wheel_is_refused_by_the_wheel(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    with pytest.raises(InputError, match="onnxruntime"):
+        bundle(
+            package.path,
+            target="docker",
+            output=tmp_path / "out",
+            options=BundleOptions(runtime=tmp_path),
+        )
+
+
+def test_the_image_as_far_as_it_can_be_built_here(tmp_path: Path) -> None:
+    # Its RUN lines are run, the server starts with nothing but its packages, and it is as large as
+    # was calculated.
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    try:
+        made = bundle(package.path, target="docker", output=tmp_path / "out")
+    except SetupError as error:
+        if IN_CI:
+            raise
+        pytest.skip(f"no package index: {error}")
+    packages, app = tmp_path / "packages", tmp_path / "app"
+    app.mkdir()
+    for name in ("app.py", "v2.py", "service.py", "server.py"):
+        (app / name).write_bytes((made.path / name).read_bytes())
+    python = shlex.quote(sys.executable)
+    for one in parsed(made.path):
+        if one["instruction"] != "RUN":
+            continue
+        line = one["value"].replace("/tmp/requirements.txt", str(made.path / "requirements.txt"))  # noqa: S108 - the image's
+        line = line.replace("/packages", str(packages)).replace(":/app", f":{app}")
+        line = line.replace("pip install", f"{python} -m pip install --python-version 3.11")
+        line = line.replace(" python -c", f" {python} -S -c")
+        subprocess.run(
+            ["bash", "-euc", line],
+            cwd=packages if packages.exists() else tmp_path,
+            check=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": ""},
+        )
+    files = [file for file in packages.rglob("*") if file.is_file()]
+    assert not [file for file in files if fnmatch(file.name, "*.pyi")]
+    measured = sum(file.stat().st_size for file in files)
+    calculated = sum(one.size_bytes or 0 for one in made.runtime) + image_size.COMPILED_BYTES
+    assert 0.95 * calculated < measured <= calculated
+    served = subprocess.run(
+        [sys.executable, "-S", "self_test.py"],
+        cwd=made.path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert served.returncode == 0, served.stderr
