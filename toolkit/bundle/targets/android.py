@@ -85,10 +85,10 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 
 
 def _example(model: AppModel) -> str:
-    """The first reference item in Kotlin; rows are too long for that."""
+    """The first reference item in Kotlin; rows and pixels are too long for that."""
+    if model.text is None:
+        return "JSONObject(json)" if model.image is None else "pixels"
     item = example_item(model)
-    if isinstance(item, dict):
-        return "JSONObject(json)"
     texts = [item] if isinstance(item, str) else cast(Sequence[str], item)
     literals = [json.dumps(text).replace("$", "\\$") for text in texts]  # $ would name a variable
     return literals[0] if isinstance(item, str) else f"listOf({', '.join(literals)})"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
+from typing import cast
 
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import FOLDER, AppModel
@@ -83,13 +84,13 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 
 
 def _literal(model: AppModel) -> str:
-    """The first reference item in Swift; rows are too long for that."""
+    """The first reference item in Swift; rows and pixels are too long for that."""
+    if model.text is None:
+        return "try JSONDecoder().decode(JSON.self, from: json)"
     item = example_item(model)
-    if isinstance(item, str):
-        return f".string({json.dumps(item)})"
-    if isinstance(item, list):
-        return f".array([{', '.join(f'.string({json.dumps(text)})' for text in item)}])"
-    return "try JSONDecoder().decode(JSON.self, from: json)"
+    texts = [item] if isinstance(item, str) else cast(Sequence[str], item)
+    literals = [f".string({json.dumps(text, ensure_ascii=False)})" for text in texts]
+    return literals[0] if isinstance(item, str) else f".array([{', '.join(literals)}])"
 
 
 def _size_bytes(framework: Path | None) -> int | None:

@@ -70,11 +70,11 @@ class MainActivity : Activity() {
 
     private fun selfTest() = inBackground { SelfTest.run(opened(), AssetFiles(assets)).toString() }
 
-    /** A text as it is; pairs of texts, rows and tensors as JSON. */
+    /** A text as it is; pairs of texts, rows, pixels and tensors as JSON. */
     private fun item(model: Model, written: String): Any = when {
-        model.document.text == null -> JSONObject(written)
-        model.document.cases.first().item is JSONArray -> JSONArray(written)
-        else -> written
+        model.document.cases.first().item is String -> written
+        written.trimStart().startsWith("[") -> JSONArray(written)
+        else -> JSONObject(written)
     }
 
     private fun opened(): Model =

@@ -1,0 +1,230 @@
+"""`toolkit bundle --target android`: what of it can be known without a phone."""
+
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from tokenizers.models import BPE
+
+from tests.bundle.phones import ITEMS, document, made, tabular
+from toolkit.bundle import BundleReport
+from toolkit.bundle.mobile.checked import check_dtypes, check_here
+from toolkit.bundle.targets import android
+from toolkit.errors import CheckFailedError, InputError, SetupError
+from toolkit.runtime import SessionOptions, open_session
+
+CPP = Path("edge/src/main/cpp")
+ANDROID_NAME = "{http://schemas.android.com/apk/res/android}name"
+TOOLS_NODE = "{http://schemas.android.com/tools}node"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> BundleReport:
+    """A bundle for rows, whose tables are quickly made."""
+    return tabular(tmp_path_factory.mktemp("android"), "android", name="a&b")
+
+
+@pytest.fixture(scope="module")
+def folder(report: BundleReport) -> Path:
+    return report.path
+
+
+@pytest.fixture(scope="module")
+def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for texts; the tables of its tokenizer take seconds."""
+    return made(tmp_path_factory.mktemp("android"), "android").path
+
+
+@pytest.mark.slow
+def test_the_graph_has_the_size_of_one_longest_text(text_folder: Path) -> None:
+    model = document(text_folder)
+    assert [one.shape for one in model.inputs] == [(1, 16)]
+    assert model.text is not None
+    assert model.text.length == 16
+
+
+@pytest.mark.slow
+def test_sizes_that_are_asked_for_stand_in_the_graph(tmp_path: Path) -> None:
+    report = made(tmp_path, "android", fix_shapes={"sequence": 7}, self_test=False)
+    assert [one.shape for one in document(report.path).inputs] == [(1, 7)]
+
+
+def test_both_graphs_give_the_same_answers(folder: Path) -> None:
+    feeds = {"numeric": np.array([[7.5]], np.float32), "categorical": np.array([[1]])}
+    answers = [
+        open_session(folder / name, SessionOptions()).run(feeds)["value"].tolist()
+        for name in ("model/model.onnx", "reduced/model.ort")
+    ]
+    assert answers == [[[17.5]], [[17.5]]]
+
+
+def test_the_reduced_build_holds_every_operator_of_the_graph(folder: Path) -> None:
+    config = (folder / "reduced" / "required_operators_and_types.config").read_text()
+    graph = onnx.load(folder / "model" / "model.onnx").graph
+    operators = {node.op_type for node in graph.node}
+    assert len(operators) == 3
+    assert operators <= set(re.findall(r"[A-Z]\w+", config))
+    assert "tmp" not in config
+
+
+def test_the_report_says_where_the_self_test_ran_and_what_is_predicted(
+    report: BundleReport,
+) -> None:
+    assert "not on a phone" in report.self_test.where
+    assert (report.self_test.cases, report.self_test.largest_difference) == (1, 0.0)
+    assert report.self_test.command == "gradle :edge:connectedAndroidTest"
+    notes = "\n".join(report.notes)
+    assert "nnapi: predicted" in notes
+    assert "xnnpack: predicted" in notes
+    assert "not checked here" in notes
+    assert "placed" not in notes
+    (runtime,) = report.runtime
+    assert (runtime.name, runtime.version, runtime.included) == (
+        "onnxruntime-android",
+        "1.29.0",
+        False,
+    )
+
+
+def test_the_readme_fits_a_page_and_says_what_nobody_checked(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    assert len(readme.splitlines()) <= 45
+    assert "Not checked: this Gradle build" in readme
+    assert "nnapi: predicted" in readme
+
+
+@pytest.mark.slow
+def test_the_readme_asks_the_first_text(text_folder: Path) -> None:
+    assert f'model.answer("{ITEMS[0]}")' in (text_folder / "README.md").read_text()
+
+
+def test_nothing_of_the_app_may_use_the_network(folder: Path) -> None:
+    manifest = ElementTree.parse(folder / "app/src/main/AndroidManifest.xml").getroot()  # noqa: S314
+    removed = {
+        one.get(ANDROID_NAME)
+        for one in manifest.iter()
+        if one.tag in {"provider", "uses-permission"} and one.get(TOOLS_NODE) == "remove"
+    }
+    assert {"ai.onnxruntime.TelemetryInitializer", "android.permission.INTERNET"} <= removed
+    assert not [one for one in manifest.iter("uses-permission") if one.get(TOOLS_NODE) != "remove"]
+    assert '"ORT_DISABLE_TELEMETRY", "1"' in "".join(
+        file.read_text() for file in folder.rglob("*.kt")
+    )
+
+
+def test_the_xml_is_well_formed_and_versions_are_exact(folder: Path) -> None:
+    for file in folder.rglob("*.xml"):
+        ElementTree.parse(file)  # noqa: S314 - our own file
+    gradle = "\n".join(file.read_text() for file in folder.rglob("*.gradle.kts"))
+    found = re.findall(r'"([\w.]+:[\w.-]+):([^"]+)"', gradle)
+    assert ("com.microsoft.onnxruntime:onnxruntime-android", "1.29.0") in found
+    versions = [version for _, version in found]
+    versions += re.findall(r'version "([^"]+)"', gradle)
+    assert len(versions) >= 5
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
+
+
+def test_a_label_with_signs_of_xml_is_escaped(folder: Path) -> None:
+    manifest = ElementTree.parse(folder / "app/src/main/AndroidManifest.xml")  # noqa: S314
+    (application,) = manifest.getroot().iter("application")
+    label = application.get("{http://schemas.android.com/apk/res/android}label")
+    assert label == document(folder).name
+    assert "a&b" in str(label)
+
+
+def test_a_changed_byte_is_found(folder: Path, tmp_path: Path) -> None:
+    path = _copied(folder, tmp_path)
+    graph = path / "model" / "model.onnx"
+    *rest, last = graph.read_bytes()
+    graph.write_bytes(bytes([*rest, last ^ 1]))
+    with pytest.raises(CheckFailedError, match="was changed"):
+        check_here(document(path), path, tokenizer=CPP, command="")
+
+
+def test_another_graph_for_the_reduced_build_is_found(folder: Path, tmp_path: Path) -> None:
+    path = _copied(folder, tmp_path)
+    graph = path / "reduced" / "model.ort"
+    ten = np.float32(10).tobytes()
+    assert graph.read_bytes().count(ten) == 1
+    graph.write_bytes(graph.read_bytes().replace(ten, np.float32(11).tobytes()))
+    with pytest.raises(CheckFailedError, match="differ by 1"):
+        check_here(document(path), path, tokenizer=CPP, command="")
+
+
+@pytest.mark.slow
+def test_another_vocabulary_of_the_c_tokenizer_is_found(text_folder: Path, tmp_path: Path) -> None:
+    path = _copied(text_folder, tmp_path)
+    source = path / CPP / "data" / "tokenizer.c"
+    assert source.read_text().count('{"good", 4, 9}') == 1
+    source.write_text(source.read_text().replace('{"good", 4, 9}', '{"good", 4, 8}'))
+    with pytest.raises(CheckFailedError, match="case 1: the C tokenizer makes other inputs"):
+        check_here(document(path), path, tokenizer=CPP, command="")
+
+
+@pytest.mark.slow
+def test_a_machine_without_a_compiler_is_told_which(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError) as raised:
+        check_here(document(text_folder), text_folder, tokenizer=CPP, command="")
+    assert "apt-get install gcc" in raised.value.fix
+
+
+def _copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / "copy"))
+
+
+def test_a_tokenizer_that_the_c_code_is_not_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.tiny_package.WordLevel", _byte_pairs)
+    with pytest.raises(InputError, match="model BPE, which the target android"):
+        made(tmp_path, "android")
+    assert not (tmp_path / "bundle").exists()
+
+
+def _byte_pairs(vocabulary: dict[str, int], *, unk_token: str) -> BPE:
+    return BPE(vocab=vocabulary, merges=[], unk_token=unk_token)
+
+
+def test_an_element_type_that_java_has_no_tensors_of_is_refused(folder: Path) -> None:
+    model = document(folder)
+    (spec,) = model.outputs
+    odd = msgspec.structs.replace(model, outputs=(msgspec.structs.replace(spec, dtype="uint16"),))
+    with pytest.raises(InputError, match=r"'value' is uint16.*android"):
+        check_dtypes(odd, android.DTYPES, "android")
+
+
+def test_the_size_of_an_archive_is_that_of_one_processor(tmp_path: Path) -> None:
+    archive = tmp_path / "onnxruntime.aar"
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("jni/arm64-v8a/libonnxruntime.so", bytes(1000))
+        files.writestr("jni/arm64-v8a/libonnxruntime4j_jni.so", bytes(100))
+        files.writestr("jni/x86_64/libonnxruntime.so", bytes(5000))
+        files.writestr("classes.jar", bytes(10))
+    report = tabular(tmp_path, "android", runtime=archive, self_test=False)
+    assert report.runtime[0].size_bytes == 1110
+
+
+@pytest.mark.parametrize("content", ["text", "an archive without libraries"])
+def test_what_is_no_android_archive_is_refused(tmp_path: Path, content: str) -> None:
+    archive = tmp_path / "onnxruntime.aar"
+    archive.write_text(content)
+    if content != "text":
+        with zipfile.ZipFile(archive, "w") as files:
+            files.writestr("classes.jar", b"")
+    with pytest.raises(InputError, match="--runtime"):
+        tabular(tmp_path, "android", runtime=archive)
+
+
+def test_a_model_without_texts_has_no_native_code(folder: Path) -> None:
+    assert not (folder / CPP).exists()
+    assert "externalNativeBuild" not in (folder / "edge" / "build.gradle.kts").read_text()
+    assert document(folder).text is None
