@@ -342,6 +342,40 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
     assert again.agreement is None
 
 
+@pytest.mark.parametrize("passing", [True, False])
+def test_methods_like_one_that_passed_are_not_tried(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch, passing: bool
+) -> None:
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    names = ("blocks4", "other", "blocks4-gptq")
+    made = [replace(weights, name=name, rank=rank) for rank, name in enumerate(names)]
+    if not passing:
+        made[0] = replace(made[0], apply=ruin, keeps_nodes=False)
+    monkeypatch.setattr(methods, "METHODS", tuple(made))
+    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
+    assert [candidate.method for candidate in report.candidates] == [*names]
+    last = report.candidates[-1]
+    assert last.why.startswith("not tried: blocks4 is as small") == passing
+    assert (last.agreement is None) == passing
+    named = quantize(package.path, data, limits=Limits(max_drop=0.05), methods=names, force=True)
+    assert named.candidates[-1].agreement is not None
+
+
+def test_what_is_missed_on_all_samples_is_measured_no_further(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_data(tmp_path / "many.csv", package.path, rows=500)
+    monkeypatch.setattr(measuring, "SCREENED", 8)  # on which all agree
+    limits = Limits(max_drop=1.0, min_agreement=0.9999)
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(package.path, data, methods=["blocks4"], limits=limits)
+    (candidate, *_) = failed.value.report.candidates
+    assert candidate.samples == 500
+    assert candidate.agreement is not None
+    assert candidate.most_flips is None
+    assert "*" not in _row(candidate, failed.value.report.n)[0]
+
+
 @pytest.mark.parametrize(
     "objective, chosen", [("latency", "fast"), ("size", "small"), ("balanced", "even")]
 )
@@ -411,6 +445,30 @@ def test_a_search_of_plain_tensors_is_held_by_agreement(tmp_path: Path) -> None:
     assert report.candidates[0].flips == {
         **dict.fromkeys(("short mates", "long mates", "one thread", "two threads"), 0)
     }
+
+
+@pytest.mark.parametrize(
+    "method, sensitive", [("static-minmax", "first"), ("static-minmax-smooth", "second")]
+)
+def test_nodes_are_as_sensitive_as_they_are_in_the_graph_that_is_rounded(
+    tmp_path: Path, method: str, sensitive: str
+) -> None:
+    """Wide channels make "first" suffer, until their scales are migrated."""
+    model = normalized(tmp_path / "float.onnx")
+    path = tmp_path / "tensors.ortpackage"
+    assert main(["export", str(model), "-o", str(path)]) == 0
+    rows = np.random.default_rng(3).normal(size=(40, 5, WIDTH)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=rows)
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(
+            path,
+            tmp_path / "data.npz",
+            methods=[method],
+            limits=Limits(min_sqnr_db=300),
+            reading=SampleOptions(labels=False),
+        )
+    tried = {one.method: one for one in failed.value.report.candidates}
+    assert tried[f"{method}-keep1"].kept_nodes == (sensitive,)
 
 
 def test_the_table_of_a_language_model_shows_what_its_gate_looks_at() -> None:
