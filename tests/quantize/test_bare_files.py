@@ -77,6 +77,19 @@ def test_products_inside_bodies_are_quantized_row_by_row(write: Write, tmp_path:
     assert "MatMul" not in operators
 
 
+@pytest.mark.parametrize("method", ["dynamic", "static-minmax", "blocks8"])
+def test_methods_that_look_into_no_body_say_so(method: str, tmp_path: Path) -> None:
+    model = foreign.loop(tmp_path / "model.onnx")
+    (tmp_path / "data.npz").write_bytes(write_npz({"x": rows()}))
+    with pytest.raises(QuantizeFailedError, match="nothing was written") as failed:
+        quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=[method])
+    assert "weights inside If, Loop or Scan" in failed.value.expected
+    model = foreign.unweighted(tmp_path / "none.onnx")
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=[method])
+    assert "inside If" not in failed.value.expected
+
+
 def walked(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """The nodes of a graph and of what is inside them."""
     for node in graph.node:

@@ -15,7 +15,7 @@ from toolkit.quantize.choosing import best, is_preferred, quality_missed, score,
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
 from toolkit.quantize.measuring import Judge
-from toolkit.quantize.naming import check_nodes, with_names
+from toolkit.quantize.naming import check_nodes, has_hidden_weights, with_names
 from toolkit.quantize.publishing import Made, environment, publish, told
 from toolkit.quantize.report import Candidate, Objective, QuantizeReport
 from toolkit.quantize.saturation import check_saturation
@@ -216,7 +216,10 @@ class Trials:
         except (QuantizerError, InputError) as error:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
-            return replace(blank, why="no node of this graph could be quantized")
+            why = "no node of this graph could be quantized"
+            if has_hidden_weights(self.source):
+                why += "; it has weights inside If, Loop or Scan, where this method does not look"
+            return replace(blank, why=why)
         made = replace(blank, size_bytes=file.stat().st_size)
         if context.is_portable:
             found = check_saturation(file, self.calibration.feeds())
