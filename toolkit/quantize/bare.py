@@ -177,7 +177,7 @@ def _samples(
 ) -> tuple[Samples, TaskSpec | None]:
     """The samples, what their labels say of the outputs, and notes on both."""
     if isinstance(data, Samples):
-        return data, None
+        return replace(data, targets=None), None  # nothing says which output they belong to
     if (data is None) != random_inputs:
         raise InputError(
             f"{file} has to be judged on data"
