@@ -118,7 +118,7 @@ def _fine_tune(
         ).loss
         _step(model, optimizer, loss)
         schedule.step()
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]  # transformers
 
 
 def vit(folder: Path, *, epochs: int = 30) -> tuple[Path, Path]:
