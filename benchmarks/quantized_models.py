@@ -3,6 +3,8 @@
 import csv
 import gzip
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -121,7 +123,7 @@ def _fine_tune(
     model.eval()  # type: ignore[no-untyped-call]  # transformers
 
 
-def vit(folder: Path, *, epochs: int = 30) -> tuple[Path, Path]:
+def vit(folder: Path, *, epochs: int = 20) -> tuple[Path, Path]:
     """A package of a ViT of four layers of width 128 for digits, and data of its test split."""
     torch.manual_seed(0)
     config = transformers.ViTConfig(
@@ -153,6 +155,16 @@ def vit(folder: Path, *, epochs: int = 30) -> tuple[Path, Path]:
     data = folder / "digits.npz"
     np.savez(data, image=images[test], label=found.target[test])
     return package, data
+
+
+def lstm(folder: Path, *, epochs: int = 3) -> tuple[Path, Path]:
+    """A package of the recipe sentiment_lstm, and data of its test split."""
+    recipe = MODELS / "sentiment_lstm" / "recipe.py"
+    run, package = folder / "run", folder / "sentiment_lstm.ortpackage"
+    command = [sys.executable, "-m", "toolkit", "train", str(recipe), "-o", str(run), "-q"]
+    subprocess.run([*command, "--set", f"max_epochs={epochs}"], check=True)
+    export(run, package)
+    return package, REVIEWS
 
 
 def _step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
