@@ -44,7 +44,7 @@ SIDE = 8
 torch.set_num_threads(1)  # whose threads spin: on a busy machine two take five times as long
 
 
-def distilbert(folder: Path, *, rows: int = 4000) -> tuple[Path, Path]:
+def distilbert(folder: Path, *, rows: int = 2400) -> tuple[Path, Path]:
     """A package of a DistilBERT of three layers of width 384, and data of its test split.
 
     Args:
