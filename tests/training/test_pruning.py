@@ -148,6 +148,7 @@ def test_zeros_of_an_lstm_are_what_it_computes_with() -> None:
             assert not at_zeros.any()
         optimizer.step()
         pruner.step()
+        assert not any((torch.signbit(w) & (w == 0)).any() for w in module.parameters())
         held.append(torch.cat([w.detach().flatten() for w in module.parameters() if w.ndim > 1]))
     total = sum(w.numel() for w in module.parameters() if w.ndim > 1)
     assert int((held[-1] == 0).sum()) == total // 2

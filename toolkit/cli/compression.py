@@ -49,7 +49,6 @@ PruneOption = Annotated[
         "compresses better for it, but is neither smaller as it lies on the disk nor faster: "
         "ONNX Runtime multiplies by zeros as by other numbers.",
         metavar="SHARE",
-        show_default="0",
     ),
 ]
 

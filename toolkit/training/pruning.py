@@ -84,25 +84,26 @@ class Pruner:
         self._end = max(int(END * steps), self._begin + 1)
         self._every = max((self._end - self._begin) // CHOICES, 1)
         self._step = 0
-        self._masks: dict[str, Tensor] = {}
+        self._total = sum(weight.numel() for weight in self._weights.values())
+        self._zeros = 0
+        self._pruned: dict[str, Tensor] = {}
 
     @property
     def is_done(self) -> bool:
         """Whether the share was reached."""
-        return self._step >= self._end
+        return self._zeros == round(self._share * self._total)
 
     @property
     def reached(self) -> float:
         """Share of the weights that are held at zero."""
-        zeros = sum(int(mask.numel() - mask.sum()) for mask in self._masks.values())
-        return round(zeros / sum(weight.numel() for weight in self._weights.values()), 4)
+        return self._zeros / self._total
 
     def drop_gradients(self) -> None:
         """Before the optimizer's step: zeros do not learn."""
-        for name, mask in self._masks.items():
+        for name, pruned in self._pruned.items():
             gradient = self._weights[name].grad
             if gradient is not None:
-                gradient.mul_(mask)
+                gradient.masked_fill_(pruned, 0.0)
 
     def step(self) -> None:
         """After the optimizer's step: choose more weights if it is time, and hold all zeros."""
@@ -117,19 +118,21 @@ class Pruner:
         import torch
 
         with torch.no_grad():
-            for name, mask in self._masks.items():
-                values[name].mul_(mask.to(values[name].device))
+            for name, pruned in self._pruned.items():
+                # Not a product: that of a negative number is -0.0, whose bits compress worse.
+                values[name].masked_fill_(pruned.to(values[name].device), 0.0)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"step": self._step, "masks": self._masks}
+        return {"step": self._step, "pruned": self._pruned}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on with what an earlier sitting had."""
         self._step = state["step"]
-        self._masks = {
-            name: mask.to(self._weights[name].device) for name, mask in state["masks"].items()
+        self._pruned = {
+            name: pruned.to(self._weights[name].device) for name, pruned in state["pruned"].items()
         }
+        self._zeros = sum(int(pruned.sum()) for pruned in self._pruned.values())
 
     def _choose(self, share: float) -> None:
         """What is zero is among the smallest, so that nothing chosen before comes back."""
@@ -141,8 +144,9 @@ class Pruner:
             flat, torch.ones_like(flat)
         )
         sizes = [weight.numel() for weight in self._weights.values()]
-        parts = zip(self._weights.items(), torch.split(kept.bool(), sizes), strict=True)
-        self._masks = {name: part.view_as(weight) for (name, weight), part in parts}
+        parts = zip(self._weights.items(), torch.split(kept == 0, sizes), strict=True)
+        self._pruned = {name: part.view_as(weight) for (name, weight), part in parts}
+        self._zeros = sum(int(pruned.sum()) for pruned in self._pruned.values())
 
 
 def check_share(share: float) -> None:
