@@ -12,6 +12,7 @@ from tests.training.test_resume import interrupted, stop_at
 from tests.training.tiny import TEXT, weights, write
 from toolkit.cli.main import main
 from toolkit.errors import InputError
+from toolkit.export import export
 from toolkit.tasks import TaskSpec, TextSpec
 from toolkit.training import Distillation, Progress, Split, open_run, train
 from toolkit.training.distillation import Teacher, distillation_loss
@@ -203,6 +204,20 @@ def test_other_labels_are_refused_with_both_lists(
     assert "bad, good" in message
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / ".run.partial").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_exported_teaches_rows_too(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "large", settings={"max_epochs": 12})
+    package = tmp_path / "teacher.ortpackage"
+    export(tmp_path / "large", package)
+    # Every label turned round, which a student that looks at labels learns.
+    rows = (recipe.parent / "rows.csv").read_text().splitlines()
+    turned = [row[:-1] + ("0" if row.endswith("1") else "1") for row in rows[1:]]
+    (recipe.parent / "rows.csv").write_text("\n".join([rows[0], *turned]) + "\n")
+    taught = accuracy(recipe, tmp_path / "taught", teacher=package, weight=1.0)
+    told = accuracy(recipe, tmp_path / "told", teacher=package, weight=0.01)
+    assert taught < 0.5 < 0.8 < told
 
 
 def test_what_is_no_classifier_of_texts_teaches_nothing(

@@ -103,7 +103,7 @@ class Pruner:
         for name, pruned in self._pruned.items():
             gradient = self._weights[name].grad
             if gradient is not None:
-                gradient.masked_fill_(pruned, 0.0)
+                gradient.masked_fill_(pruned.to(gradient.device), 0.0)
 
     def step(self) -> None:
         """After the optimizer's step: choose more weights if it is time, and hold all zeros."""
@@ -129,9 +129,7 @@ class Pruner:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on with what an earlier sitting had."""
         self._step = state["step"]
-        self._pruned = {
-            name: pruned.to(self._weights[name].device) for name, pruned in state["pruned"].items()
-        }
+        self._pruned = dict(state["pruned"])
         self._zeros = sum(int(pruned.sum()) for pruned in self._pruned.values())
 
     def _choose(self, share: float) -> None:
