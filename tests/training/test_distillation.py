@@ -51,8 +51,8 @@ def split(*texts: str) -> Split:
     return Split(items=texts, targets=np.zeros(len(texts), np.int64))
 
 
-def accuracy(recipe: Path, run: Path, **arguments: float | Path) -> float:
-    distillation = msgspec.convert(arguments, Distillation)
+def accuracy(recipe: Path, run: Path, *, teacher: Path, weight: float) -> float:
+    distillation = Distillation(teacher=str(teacher), weight=weight)
     report = train(recipe, run, distillation=distillation, settings={"max_epochs": 5})
     return report.metrics["test"].metrics["accuracy"].value
 

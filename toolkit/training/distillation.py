@@ -41,7 +41,7 @@ class Distillation:
         weight: Share of the teacher in the loss; the rest is the recipe's own loss.
     """
 
-    teacher: Path
+    teacher: Path | str
     temperature: float = TEMPERATURE
     weight: float = WEIGHT
 
@@ -91,7 +91,7 @@ class Teacher:
     """
 
     def __init__(self, distillation: Distillation, task: TaskSpec) -> None:
-        path = distillation.teacher
+        path = Path(distillation.teacher)
         _check_student(task)
         if is_bare(path):
             raise InputError(
