@@ -119,4 +119,8 @@ def _show(report: "ExportReport", *, as_json: bool) -> None:
         ("max abs error", f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"),
         ("seconds", f"{report.seconds:.1f}"),
     ]
+    if report.zeros is not None:
+        gzipped = f"{output.size(report.zeros.gzip_bytes)} gzipped"
+        counted = f"{report.zeros.share:.1%} of {report.zeros.weights:,} weights; {gzipped}"
+        rows.insert(1, ("zeros", counted))
     output.show_table(str(report.package), ("", ""), rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli import output
+from toolkit.cli import compression, output
 from toolkit.cli.options import ForceOption, JsonOption, QuietOption, pairs
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="The recipe's own settings for a run in a hurry.")
     ] = False,
+    distill: compression.DistillOption = None,
+    distill_temperature: compression.TemperatureOption = None,
+    distill_weight: compression.WeightOption = None,
+    prune: compression.PruneOption = 0.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
@@ -53,6 +57,7 @@ def train(
 
     target = run or Path("runs") / recipe.resolve().parent.name
     chosen = pairs(settings, option="--set")
+    teaching = compression.distillation_from(distill, distill_temperature, distill_weight)
     if force and target.exists():
         output.say(f"{target} will be replaced")
     try:
@@ -65,6 +70,8 @@ def train(
                 fast=fast,
                 resume=resume,
                 force=force,
+                distillation=teaching,
+                prune=prune,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -97,6 +104,7 @@ def _show(report: "TrainReport", *, as_json: bool) -> None:
     if folds is not None:
         count = len(folds.values)
         note += f"\n{count} folds: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+    note = "\n".join([note, *compression.notes(report)])
     columns = ("split", "metric", "value", "95 % interval", "n")
     output.show_table(str(report.run), columns, rows, note=note)
 

@@ -18,6 +18,7 @@ from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
+from toolkit.export.zeros import PRUNING
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -119,8 +120,6 @@ def _nothing(path: Path) -> InputError:
 def _from_run(path: Path) -> TorchSource:
     with export_extra():
         from toolkit.training.run import WEIGHTS_FILE, open_run
-    import msgspec
-
     run = open_run(path)
     with export_extra():
         module = run.module()
@@ -144,8 +143,16 @@ def _from_run(path: Path) -> TorchSource:
         exporters=("transformers", "torch") if decodes else ("torch",),
         preprocessing=run.preprocessing,
         items=run.reference_items,
-        metrics=msgspec.to_builtins(run.metrics),
+        metrics=_measured(run),
     )
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """What training measured, and what it left out by pruning."""
+    import msgspec
+
+    pruning = {} if run.record.pruning is None else {PRUNING: run.record.pruning}
+    return dict(msgspec.to_builtins({**run.metrics, **pruning}))
 
 
 def _decoder_of(run: Run, module: nn.Module) -> TorchPart:

@@ -21,6 +21,7 @@ from toolkit.export.references import write_reference
 from toolkit.export.sources import Exportable, open_source
 from toolkit.export.torch_graph import OPSETS
 from toolkit.export.traced import OPTIONS, Attempt, CheckedGraph, exported
+from toolkit.export.zeros import GraphZeros, zeros_of_pruned
 from toolkit.package import SUFFIX, Contents, Source
 from toolkit.package.format import COMPONENT
 from toolkit.package.integrity import file_sha256
@@ -54,6 +55,7 @@ class ExportReport:
         attempts: Exporters that failed before it.
         size_bytes: Size of the variant's files.
         replaced: Whether a package stood there before.
+        zeros: Counted in the graph, where training pruned the model.
     """
 
     package: Path
@@ -64,6 +66,7 @@ class ExportReport:
     attempts: tuple[Attempt, ...]
     size_bytes: int
     replaced: bool
+    zeros: GraphZeros | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +155,8 @@ def export(
                 seed=seed,
                 progress=progress,
             )
+        files = [graph.folder / MODEL_FILE for graph in made.graphs]
+        zeros = zeros_of_pruned(files, made.metrics or {})
         progress(f"writing {output}")
         size_bytes = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
         _write(staging, work, made, name=name or output.name)
@@ -165,6 +170,7 @@ def export(
         attempts=made.attempts,
         size_bytes=size_bytes,
         replaced=replaced,
+        zeros=zeros,
     )
 
 

@@ -1,5 +1,6 @@
 """The models of a training: one for each fold, then the final one."""
 
+import dataclasses
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import describe
 from toolkit.training.data import Data, Split, folds
+from toolkit.training.distillation import Teacher
 from toolkit.training.language import output_of
 from toolkit.training.loop import Curve, FitJob, fit, predict
 from toolkit.training.metrics import FoldScores, fold_scores, main_value
@@ -70,7 +72,13 @@ class Fitted:
 
 
 def fit_recipe(
-    recipe: AnyRecipe, settings: Settings, folder: Path, progress: ProgressCallback | None
+    recipe: AnyRecipe,
+    settings: Settings,
+    folder: Path,
+    progress: ProgressCallback | None,
+    *,
+    teacher: Teacher | None = None,
+    prune: float = 0.0,
 ) -> Fitted:
     """Train the folds and the final model, going on with what `folder` holds.
 
@@ -81,15 +89,21 @@ def fit_recipe(
         settings: The recipe's, with the run's overrides.
         folder: Holds preprocessing and checkpoints, a folder a model.
         progress: Is told about every batch.
+        teacher: Answers the training rows before the first model is trained.
+        prune: Share of the weights that become zero in every model.
 
     Raises:
-        InputError: A function of the recipe failed, or gave what does not fit its task.
+        InputError: A function of the recipe failed, or gave what does not fit its task; or the
+            teacher cannot read an item.
         CheckFailedError: The loss became infinite or NaN.
     """
     with torch.random.fork_rng(devices=[]), _threads(settings.threads):
         data = _ask(recipe, recipe.load, settings)
         for split in (data.train, data.validation, data.test):
             _check_targets(recipe.task, split)
+        if teacher is not None:
+            taught = teacher.teach(data.train, threads=settings.threads, progress=progress)
+            data = dataclasses.replace(data, train=taught)
         values, seconds = [], 0.0
         if settings.folds:
             parts = folds(data.train, settings.folds, seed=settings.seed)
@@ -102,6 +116,8 @@ def fit_recipe(
                     folder=folder / f"fold-{number}",
                     phase=f"fold {number} of {settings.folds}",
                     progress=progress,
+                    teacher=teacher,
+                    prune=prune,
                 )
                 outputs = predict(model.module, Rows(model.task, held_out))
                 values.append(main_value(recipe.task, outputs, held_out.targets))
@@ -114,6 +130,8 @@ def fit_recipe(
             folder=folder / "final",
             phase="training",
             progress=progress,
+            teacher=teacher,
+            prune=prune,
         )
     return Fitted(
         model=model,
@@ -142,6 +160,8 @@ def _fit_model(
     folder: Path,
     phase: str,
     progress: ProgressCallback | None,
+    teacher: Teacher | None,
+    prune: float,
 ) -> FittedModel:
     folder.mkdir(exist_ok=True)
     prepared = folder / "preprocessing"
@@ -169,6 +189,8 @@ def _fit_model(
         folder=folder,
         phase=phase,
         progress=progress,
+        teacher=teacher,
+        prune=prune,
     )
     curve, earlier = fit(module, job)
     return FittedModel(

@@ -11,9 +11,11 @@ import msgspec
 
 from toolkit.errors import InputError, ToolkitError
 from toolkit.package.write import replacing
+from toolkit.training.distillation import Distillation, DistillationRecord, Teacher
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.partial import State, open_partial
 from toolkit.training.progress import ProgressCallback
+from toolkit.training.pruning import PruningRecord, check_share
 from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
 from toolkit.training.run import RUN_FILE
 from toolkit.training.settings import with_overrides
@@ -32,6 +34,8 @@ class TrainReport:
         best_epoch: The one whose weights were kept, from 1.
         seconds: Of all sittings together.
         resumed: An interrupted training was continued.
+        distillation: The teacher, where there was one.
+        pruning: The zeros, where weights were pruned.
     """
 
     run: Path
@@ -42,6 +46,8 @@ class TrainReport:
     best_epoch: int
     seconds: float
     resumed: bool
+    distillation: DistillationRecord | None
+    pruning: PruningRecord | None
 
 
 def train(
@@ -53,6 +59,8 @@ def train(
     fast: bool = False,
     resume: bool = False,
     force: bool = False,
+    distillation: Distillation | None = None,
+    prune: float = 0.0,
     progress: ProgressCallback | None = None,
 ) -> TrainReport:
     """Train a recipe and write its run directory.
@@ -69,11 +77,14 @@ def train(
             `seed` still come first.
         resume: Go on with an interrupted training of the same recipe and settings.
         force: Replace a run that stands at `output`, and an unfinished training too.
+        distillation: Whose answers to learn from beside the labels. The teacher reads the training
+            items once, before the first model is trained.
+        prune: Share of the weights, from 0 to 0.95, that training sets to zero.
         progress: Is told about every batch.
 
     Raises:
-        InputError: The recipe, its data or a setting is not usable, or `output` is not empty; with
-            `force`, not empty and no run.
+        InputError: The recipe, its data, a setting or the teacher is not usable, or `output` is
+            not empty; with `force`, not empty and no run.
         SetupError: A package of the extra `train` is missing.
         CheckFailedError: The loss became infinite or NaN.
     """
@@ -91,6 +102,9 @@ def train(
     hurried = dict(recipe.fast) if fast else {}
     overrides = hurried | dict(settings or {}) | ({} if seed is None else {"seed": seed})
     chosen = with_overrides(recipe.settings, overrides)
+    check_share(prune)
+    teacher = None if distillation is None else Teacher(distillation, recipe.task)
+    taught = None if teacher is None else teacher.record
     try:
         from toolkit.training.fitting import fit_recipe
         from toolkit.training.writing import write_run
@@ -99,17 +113,26 @@ def train(
 
     source = file.read_bytes()
     state = State(
-        recipe_sha256=hashlib.sha256(source).hexdigest(), settings=msgspec.to_builtins(chosen)
+        recipe_sha256=hashlib.sha256(source).hexdigest(),
+        settings=msgspec.to_builtins(chosen),
+        options=_options(taught, prune),
     )
     with replacing(output, force=force) as staging:
         folder = open_partial(output, state, resume=resume, force=force)
         try:
-            fitted = fit_recipe(recipe, chosen, folder, progress)
+            fitted = fit_recipe(recipe, chosen, folder, progress, teacher=teacher, prune=prune)
         except ToolkitError:
             shutil.rmtree(folder)  # going on with it would end the same way
             raise
         record = write_run(
-            staging, recipe=recipe, settings=chosen, source=source, fitted=fitted, started=started
+            staging,
+            recipe=recipe,
+            settings=chosen,
+            source=source,
+            fitted=fitted,
+            started=started,
+            distillation=taught,
+            prune=prune,
         )
     shutil.rmtree(folder)
     return TrainReport(
@@ -121,7 +144,19 @@ def train(
         best_epoch=record.best_epoch,
         seconds=record.seconds,
         resumed=resume,
+        distillation=record.distillation,
+        pruning=record.pruning,
     )
+
+
+def _options(taught: DistillationRecord | None, prune: float) -> dict[str, object]:
+    """What a resumed training must have been started with, by the names of the options."""
+    options: dict[str, object] = {"prune": prune} if prune else {}
+    if taught is not None:
+        options["distill"] = f"{taught.teacher}, {taught.variant}, sha256 {taught.sha256}"
+        options["distill-temperature"] = taught.temperature
+        options["distill-weight"] = taught.weight
+    return options
 
 
 def _check_output(output: Path) -> None:

@@ -15,8 +15,10 @@ from toolkit.npz import read_npz
 from toolkit.package.integrity import check_files
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, TensorSpec
+from toolkit.training.distillation import DistillationRecord
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.preprocessing import input_specs, read_preprocessing
+from toolkit.training.pruning import PruningRecord
 from toolkit.training.recipe import load_recipe, missing_extra
 from toolkit.training.settings import with_overrides
 
@@ -50,6 +52,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         rows: Size of each split.
         seconds: Training and measuring, all sittings of an interrupted training together.
         versions: Of Python and the packages that training used.
+        distillation: The teacher, where there was one.
+        pruning: The zeros, where weights were pruned.
         files: SHA-256 of every other file, by relative POSIX path.
     """
 
@@ -68,6 +72,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seconds: float
     versions: dict[str, str]
     files: dict[str, str]
+    distillation: DistillationRecord | None = None
+    pruning: PruningRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
