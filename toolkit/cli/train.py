@@ -44,6 +44,21 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
+    qat: Annotated[
+        bool,
+        typer.Option(
+            "--qat", help="Train on with 8-bit rounding, and keep that model beside the float one."
+        ),
+    ] = False,
+    origin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="With --qat: an earlier run, whose float model is taken.",
+            metavar="RUN",
+            show_default="trains one",
+        ),
+    ] = None,
     force: ForceOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
@@ -65,6 +80,8 @@ def train(
                 fast=fast,
                 resume=resume,
                 force=force,
+                qat=qat,
+                origin=origin,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -87,12 +104,15 @@ def _show(report: "TrainReport", *, as_json: bool) -> None:
     if as_json:
         output.show_json(msgspec.to_builtins(report, enc_hook=str))
         return
+    quantized = {f"{split}, int8": scores for split, scores in (report.quantized or {}).items()}
     rows = [
         (split, metric, _number(e.value), " to ".join(map(_number, e.interval_95)), e.n)
-        for split, scores in report.metrics.items()
+        for split, scores in (*report.metrics.items(), *quantized.items())
         for metric, e in scores.metrics.items()
     ]
     note = f"{report.epochs} epochs, weights of epoch {report.best_epoch}, {report.seconds:.1f} s"
+    if report.qat_epochs:
+        note += f"\nand {report.qat_epochs} epochs of quantization-aware training (int8)"
     folds = report.cross_validation
     if folds is not None:
         count = len(folds.values)

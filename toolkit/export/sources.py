@@ -125,7 +125,7 @@ def _from_run(path: Path) -> TorchSource:
     with export_extra():
         module = run.module()
     _check_weights(module, str(path))
-    decodes = run.task.generation is not None
+    decodes, qat = run.task.generation is not None, run.record.qat
     return TorchSource(
         kind="run",
         name=run.name,
@@ -145,6 +145,8 @@ def _from_run(path: Path) -> TorchSource:
         preprocessing=run.preprocessing,
         items=run.reference_items,
         metrics=msgspec.to_builtins(run.metrics),
+        quantized=None if qat is None else run.fake_quantized,
+        quantized_metrics={} if qat is None else msgspec.to_builtins(qat.metrics),
     )
 
 

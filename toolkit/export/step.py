@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from toolkit.runtime import open_session
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
+if TYPE_CHECKING:
+    from toolkit.export.trained import QuantizedExport
+
 _RECORDED: Mapping[str, str] = {
     "torch": "torch.onnx",
     "torchscript": "torch.onnx (TorchScript)",
@@ -54,6 +57,7 @@ class ExportReport:
         attempts: Exporters that failed before it.
         size_bytes: Size of the variant's files.
         replaced: Whether a package stood there before.
+        quantized: The int8 variant of a run with quantization-aware training; None for others.
     """
 
     package: Path
@@ -64,6 +68,7 @@ class ExportReport:
     attempts: tuple[Attempt, ...]
     size_bytes: int
     replaced: bool
+    quantized: "QuantizedExport | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +161,11 @@ def export(
         size_bytes = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
         _write(staging, work, made, name=name or output.name)
         shutil.rmtree(work)
+        quantized = None
+        if not isinstance(opened, Path) and opened.quantized is not None:
+            from toolkit.export.trained import add_trained
+
+            quantized = add_trained(staging, opened, opset=opset, seed=seed, progress=progress)
     return ExportReport(
         package=output,
         variant=made.precision,
@@ -165,6 +175,7 @@ def export(
         attempts=made.attempts,
         size_bytes=size_bytes,
         replaced=replaced,
+        quantized=quantized,
     )
 
 

@@ -31,6 +31,8 @@ from toolkit.training.settings import Settings
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+ModelCheck = Callable[[nn.Module, TaskSpec, object, Rows], None]
+"""Raises for a new model that what comes later cannot take: module, task, preprocessing, rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,11 @@ class Fitted:
 
 
 def fit_recipe(
-    recipe: AnyRecipe, settings: Settings, folder: Path, progress: ProgressCallback | None
+    recipe: AnyRecipe,
+    settings: Settings,
+    folder: Path,
+    progress: ProgressCallback | None,
+    check: ModelCheck | None = None,
 ) -> Fitted:
     """Train the folds and the final model, going on with what `folder` holds.
 
@@ -81,15 +87,14 @@ def fit_recipe(
         settings: The recipe's, with the run's overrides.
         folder: Holds preprocessing and checkpoints, a folder a model.
         progress: Is told about every batch.
+        check: Refuses a model before it is trained.
 
     Raises:
         InputError: A function of the recipe failed, or gave what does not fit its task.
         CheckFailedError: The loss became infinite or NaN.
     """
-    with torch.random.fork_rng(devices=[]), _threads(settings.threads):
-        data = _ask(recipe, recipe.load, settings)
-        for split in (data.train, data.validation, data.test):
-            _check_targets(recipe.task, split)
+    with torch.random.fork_rng(devices=[]), torch_threads(settings.threads):
+        data = load_data(recipe, settings)
         values, seconds = [], 0.0
         if settings.folds:
             parts = folds(data.train, settings.folds, seed=settings.seed)
@@ -102,6 +107,7 @@ def fit_recipe(
                     folder=folder / f"fold-{number}",
                     phase=f"fold {number} of {settings.folds}",
                     progress=progress,
+                    check=check,
                 )
                 outputs = predict(model.module, Rows(model.task, held_out))
                 values.append(main_value(recipe.task, outputs, held_out.targets))
@@ -114,6 +120,7 @@ def fit_recipe(
             folder=folder / "final",
             phase="training",
             progress=progress,
+            check=check,
         )
     return Fitted(
         model=model,
@@ -123,8 +130,21 @@ def fit_recipe(
     )
 
 
+def load_data(recipe: AnyRecipe, settings: Settings) -> Data:
+    """All splits.
+
+    Raises:
+        InputError: The recipe cannot load them, or targets do not fit its task.
+    """
+    data = _ask(recipe, recipe.load, settings)
+    for split in (data.train, data.validation, data.test):
+        _check_targets(recipe.task, split)
+    return data
+
+
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch, 0 for as many as it has; as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -142,6 +162,7 @@ def _fit_model(
     folder: Path,
     phase: str,
     progress: ProgressCallback | None,
+    check: ModelCheck | None,
 ) -> FittedModel:
     folder.mkdir(exist_ok=True)
     prepared = folder / "preprocessing"
@@ -151,7 +172,7 @@ def _fit_model(
         write_preprocessing(recipe.task, fitted, new)
         new.rename(prepared)
     preprocessing = read_preprocessing(recipe.task, prepared)
-    task = _training_task(recipe.task, prepared, preprocessing)
+    task = training_task(recipe.task, prepared, preprocessing)
     rows = Rows(task, train)
     torch.manual_seed(settings.seed)
     module = _ask(recipe, recipe.build, settings, preprocessing)
@@ -161,6 +182,8 @@ def _fit_model(
     if recipe.calibrate is not None:
         _ask(recipe, recipe.calibrate, module, rows.feeds, rows.targets)
     _ask(recipe, _one_batch, recipe, module, rows)
+    if check is not None:
+        check(module, recipe.task, preprocessing, rows)
     job = FitJob(
         recipe=recipe,
         settings=settings,
@@ -176,7 +199,7 @@ def _fit_model(
     )
 
 
-def _training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
+def training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
     """The task as the rows are encoded: what generates is trained on whole texts."""
     inputs = input_specs(task, preprocessing)
     if task.generation is None:

@@ -15,7 +15,7 @@ from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.partial import State, open_partial
 from toolkit.training.progress import ProgressCallback
 from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
-from toolkit.training.run import RUN_FILE
+from toolkit.training.run import RECIPE_FILE, RUN_FILE, WEIGHTS_FILE, Run, open_run
 from toolkit.training.settings import with_overrides
 
 
@@ -26,12 +26,14 @@ class TrainReport:
     Attributes:
         run: The run directory.
         name: The recipe's name.
-        metrics: Scores by split: "validation" and "test".
+        metrics: Scores of the float model by split: "validation" and "test".
         cross_validation: The main metric over the folds, where there were any.
         epochs: Epochs that ran.
         best_epoch: The one whose weights were kept, from 1.
         seconds: Of all sittings together.
         resumed: An interrupted training was continued.
+        quantized: Scores of the quantized model by split; None without quantization-aware training.
+        qat_epochs: Epochs of that training.
     """
 
     run: Path
@@ -42,6 +44,8 @@ class TrainReport:
     best_epoch: int
     seconds: float
     resumed: bool
+    quantized: Mapping[str, Scores] | None = None
+    qat_epochs: int = 0
 
 
 def train(
@@ -53,6 +57,8 @@ def train(
     fast: bool = False,
     resume: bool = False,
     force: bool = False,
+    qat: bool = False,
+    origin: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainReport:
     """Train a recipe and write its run directory.
@@ -69,6 +75,10 @@ def train(
             `seed` still come first.
         resume: Go on with an interrupted training of the same recipe and settings.
         force: Replace a run that stands at `output`, and an unfinished training too.
+        qat: Train on with 8-bit rounding in the graph (quantization-aware training) and keep that
+            model beside the float one; the settings `qat_epochs` and `qat_rate` are for it.
+        origin: With `qat`, a run of the same recipe whose float model is taken instead of training
+            one. `settings` and `fast` then change that run's.
         progress: Is told about every batch.
 
     Raises:
@@ -88,29 +98,57 @@ def train(
             expected="`fast={setting: value}` in its Recipe",
             fix="leave out --fast, or name settings with --set",
         )
+    start = None if origin is None else _start(origin, file, qat=qat)
     hurried = dict(recipe.fast) if fast else {}
     overrides = hurried | dict(settings or {}) | ({} if seed is None else {"seed": seed})
-    chosen = with_overrides(recipe.settings, overrides)
+    defaults = recipe.settings
+    if start is not None:
+        defaults = with_overrides(defaults, start.record.settings)
+    chosen = with_overrides(defaults, overrides)
     try:
-        from toolkit.training.fitting import fit_recipe
+        from toolkit.training.fitting import fit_recipe, load_data
+        from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
         from toolkit.training.writing import write_run
     except ImportError as error:
         raise missing_extra(error) or error from error
 
     source = file.read_bytes()
     state = State(
-        recipe_sha256=hashlib.sha256(source).hexdigest(), settings=msgspec.to_builtins(chosen)
+        recipe_sha256=hashlib.sha256(source).hexdigest(),
+        settings=msgspec.to_builtins(chosen),
+        origin="" if start is None else start.record.files[WEIGHTS_FILE],
     )
     with replacing(output, force=force) as staging:
         folder = open_partial(output, state, resume=resume, force=force)
         try:
-            fitted = fit_recipe(recipe, chosen, folder, progress)
+            if start is None:
+                check = check_quantizable if qat else None
+                fitted = fit_recipe(recipe, chosen, folder, progress, check)
+                record, data = (
+                    write_run(
+                        staging,
+                        recipe=recipe,
+                        settings=chosen,
+                        source=source,
+                        fitted=fitted,
+                        started=started,
+                    ),
+                    fitted.data,
+                )
+            else:
+                record, data = copy_float(start, staging), load_data(recipe, chosen)
+            if qat:
+                job = QatJob(
+                    recipe=recipe,
+                    settings=chosen,
+                    data=data,
+                    folder=folder / "qat",
+                    progress=progress,
+                )
+                record = add_quantized(staging, record, job)
         except ToolkitError:
             shutil.rmtree(folder)  # going on with it would end the same way
             raise
-        record = write_run(
-            staging, recipe=recipe, settings=chosen, source=source, fitted=fitted, started=started
-        )
     shutil.rmtree(folder)
     return TrainReport(
         run=output,
@@ -121,7 +159,28 @@ def train(
         best_epoch=record.best_epoch,
         seconds=record.seconds,
         resumed=resume,
+        quantized=None if record.qat is None else record.qat.metrics,
+        qat_epochs=0 if record.qat is None else record.qat.epochs,
     )
+
+
+def _start(origin: Path, recipe: Path, *, qat: bool) -> Run:
+    """The run to go on from."""
+    if not qat:
+        raise InputError(
+            f"nothing is to be done with the run {origin}",
+            expected="--from together with --qat",
+            fix="leave out --from, or pass --qat",
+        )
+    run = open_run(origin)
+    found = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    if found != run.recipe_sha256:
+        raise InputError(
+            f"{origin} was trained by another version of the recipe {recipe}",
+            expected=f"sha256 {run.recipe_sha256}, found {found}",
+            fix=f"toolkit train {origin / RECIPE_FILE} --qat --from {origin} -o RUN",
+        )
+    return run
 
 
 def _check_output(output: Path) -> None:

@@ -31,6 +31,7 @@ _TRAIN_PACKAGES = {
     "safetensors",
     "sklearn",
     "torch",
+    "torchao",
     "transformers",
 }
 
