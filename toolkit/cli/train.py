@@ -116,7 +116,10 @@ def _show(report: "TrainReport", *, as_json: bool) -> None:
     folds = report.cross_validation
     if folds is not None:
         count = len(folds.values)
-        note += f"\n{count} folds: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+        which = " of the float model" if report.qat_epochs else ""
+        note += (
+            f"\n{count} folds{which}: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+        )
     columns = ("split", "metric", "value", "95 % interval", "n")
     output.show_table(str(report.run), columns, rows, note=note)
 

@@ -128,7 +128,7 @@ def _stored(node: ir.Node, name: str, array: Array) -> ir.Value:
     """A new initializer."""
     import onnx_ir as ir
 
-    name = f"{node.outputs[0].name}.{name}"
+    name = f"qdq.{node.outputs[0].name}.{name}"  # no module is named so
     value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
     _graph(node).register_initializer(value)
     return value

@@ -18,6 +18,7 @@ from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
+from toolkit.library_noise import silence_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -82,6 +83,7 @@ def open_source(
         InputError: The source is none of what can be exported, or is broken.
         SetupError: The extra `export` is not installed.
     """
+    silence_torchao()
     if isinstance(source, Exportable):
         return _from_exportable(source, source.name)
     path = Path(source)

@@ -21,6 +21,7 @@ from torch.export import Dim
 from torch.fx import GraphModule, Node
 
 from toolkit.errors import InputError, SetupError
+from toolkit.library_noise import silence_torchao
 from toolkit.tensors import Array
 from toolkit.training.recipe import TRAIN_EXTRA
 
@@ -200,10 +201,8 @@ def _sums_of(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor] | None:
 
 
 def _torchao() -> ModuleType:
-    """PT2E of torchao, which warns of kernels for GPUs while it is imported."""
-    logger = logging.getLogger("torchao")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """PT2E of torchao."""
+    silence_torchao()
     try:
         with _quiet():
             from torchao.quantization.pt2e import quantize_pt2e
@@ -212,8 +211,6 @@ def _torchao() -> ModuleType:
             f"quantization-aware training needs {error.name}, which is not installed",
             fix=TRAIN_EXTRA,
         ) from error
-    finally:
-        logger.setLevel(level)
     assert isinstance(quantize_pt2e, ModuleType)
     return quantize_pt2e
 
