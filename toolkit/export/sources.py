@@ -19,6 +19,7 @@ from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
 from toolkit.export.zeros import PRUNING
+from toolkit.library_noise import silence_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -83,6 +84,7 @@ def open_source(
         InputError: The source is none of what can be exported, or is broken.
         SetupError: The extra `export` is not installed.
     """
+    silence_torchao()
     if isinstance(source, Exportable):
         return _from_exportable(source, source.name)
     path = Path(source)
@@ -120,11 +122,13 @@ def _nothing(path: Path) -> InputError:
 def _from_run(path: Path) -> TorchSource:
     with export_extra():
         from toolkit.training.run import WEIGHTS_FILE, open_run
+    import msgspec
+
     run = open_run(path)
     with export_extra():
         module = run.module()
     _check_weights(module, str(path))
-    decodes = run.task.generation is not None
+    decodes, qat = run.task.generation is not None, run.record.qat
     return TorchSource(
         kind="run",
         name=run.name,
@@ -144,6 +148,8 @@ def _from_run(path: Path) -> TorchSource:
         preprocessing=run.preprocessing,
         items=run.reference_items,
         metrics=_measured(run),
+        quantized=None if qat is None else run.fake_quantized,
+        quantized_metrics={} if qat is None else msgspec.to_builtins(qat.metrics),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from toolkit.runtime import open_session
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
+if TYPE_CHECKING:
+    from toolkit.export.trained import QuantizedExport
+
 _RECORDED: Mapping[str, str] = {
     "torch": "torch.onnx",
     "torchscript": "torch.onnx (TorchScript)",
@@ -56,6 +59,7 @@ class ExportReport:
         size_bytes: Size of the variant's files.
         replaced: Whether a package stood there before.
         zeros: Counted in the graph, where training pruned the model.
+        quantized: The int8 variant of a run with quantization-aware training; None for others.
     """
 
     package: Path
@@ -67,6 +71,7 @@ class ExportReport:
     size_bytes: int
     replaced: bool
     zeros: GraphZeros | None = None
+    quantized: "QuantizedExport | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +166,11 @@ def export(
         size_bytes = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
         _write(staging, work, made, name=name or output.name)
         shutil.rmtree(work)
+        quantized = None
+        if not isinstance(opened, Path) and opened.quantized is not None:
+            from toolkit.export.trained import add_trained
+
+            quantized = add_trained(staging, opened, opset=opset, seed=seed, progress=progress)
     return ExportReport(
         package=output,
         variant=made.precision,
@@ -171,6 +181,7 @@ def export(
         size_bytes=size_bytes,
         replaced=replaced,
         zeros=zeros,
+        quantized=quantized,
     )
 
 

@@ -33,6 +33,8 @@ from toolkit.training.settings import Settings
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+ModelCheck = Callable[[nn.Module, TaskSpec, object, Rows], None]
+"""Raises for a new model that what comes later cannot take: module, task, preprocessing, rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ def fit_recipe(
     folder: Path,
     progress: ProgressCallback | None,
     *,
+    check: ModelCheck | None = None,
     teacher: Teacher | None = None,
     prune: float = 0.0,
 ) -> Fitted:
@@ -89,6 +92,7 @@ def fit_recipe(
         settings: The recipe's, with the run's overrides.
         folder: Holds preprocessing and checkpoints, a folder a model.
         progress: Is told about every batch.
+        check: Refuses a model before it is trained.
         teacher: Answers the training rows before the first model is trained.
         prune: Share of the weights that become zero in every model.
 
@@ -97,10 +101,8 @@ def fit_recipe(
             teacher cannot read an item.
         CheckFailedError: The loss became infinite or NaN.
     """
-    with torch.random.fork_rng(devices=[]), _threads(settings.threads):
-        data = _ask(recipe, recipe.load, settings)
-        for split in (data.train, data.validation, data.test):
-            _check_targets(recipe.task, split)
+    with torch.random.fork_rng(devices=[]), torch_threads(settings.threads):
+        data = load_data(recipe, settings)
         if teacher is not None:
             taught = teacher.teach(data.train, threads=settings.threads, progress=progress)
             data = dataclasses.replace(data, train=taught)
@@ -116,6 +118,7 @@ def fit_recipe(
                     folder=folder / f"fold-{number}",
                     phase=f"fold {number} of {settings.folds}",
                     progress=progress,
+                    check=check,
                     teacher=teacher,
                     prune=prune,
                 )
@@ -130,6 +133,7 @@ def fit_recipe(
             folder=folder / "final",
             phase="training",
             progress=progress,
+            check=check,
             teacher=teacher,
             prune=prune,
         )
@@ -141,8 +145,21 @@ def fit_recipe(
     )
 
 
+def load_data(recipe: AnyRecipe, settings: Settings) -> Data:
+    """All splits.
+
+    Raises:
+        InputError: The recipe cannot load them, or targets do not fit its task.
+    """
+    data = _ask(recipe, recipe.load, settings)
+    for split in (data.train, data.validation, data.test):
+        _check_targets(recipe.task, split)
+    return data
+
+
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch, 0 for as many as it has; as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -160,6 +177,7 @@ def _fit_model(
     folder: Path,
     phase: str,
     progress: ProgressCallback | None,
+    check: ModelCheck | None,
     teacher: Teacher | None,
     prune: float,
 ) -> FittedModel:
@@ -171,7 +189,7 @@ def _fit_model(
         write_preprocessing(recipe.task, fitted, new)
         new.rename(prepared)
     preprocessing = read_preprocessing(recipe.task, prepared)
-    task = _training_task(recipe.task, prepared, preprocessing)
+    task = training_task(recipe.task, prepared, preprocessing)
     rows = Rows(task, train)
     torch.manual_seed(settings.seed)
     module = _ask(recipe, recipe.build, settings, preprocessing)
@@ -181,6 +199,8 @@ def _fit_model(
     if recipe.calibrate is not None:
         _ask(recipe, recipe.calibrate, module, rows.feeds, rows.targets)
     _ask(recipe, _one_batch, recipe, module, rows)
+    if check is not None:
+        check(module, recipe.task, preprocessing, rows)
     job = FitJob(
         recipe=recipe,
         settings=settings,
@@ -198,7 +218,7 @@ def _fit_model(
     )
 
 
-def _training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
+def training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
     """The task as the rows are encoded: what generates is trained on whole texts."""
     inputs = input_specs(task, preprocessing)
     if task.generation is None:

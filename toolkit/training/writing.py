@@ -69,7 +69,7 @@ def write_run(
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it private
     if any(model.preprocessing.iterdir()):
         shutil.copytree(model.preprocessing, folder / PREPROCESSING)
-    _write_curve(folder / "curve.csv", model.curve)
+    write_curve(folder / "curve.csv", model.curve)
     best = best_row(model.curve)
     draw_curve(model.curve, folder / "curve.png", metric=main_metric(recipe.task), best=best)
     _write_reference(folder, model, fitted)
@@ -98,12 +98,18 @@ def write_run(
         pruning=count_zeros(model.module, prune, folder / WEIGHTS_FILE) if prune else None,
         files=hashes,
     )
-    encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    (folder / RUN_FILE).write_bytes(encoded + b"\n")
+    write_record(folder, record)
     return record
 
 
-def _write_curve(file: Path, curve: Curve) -> None:
+def write_record(folder: Path, record: RunRecord) -> None:
+    """`run.json`."""
+    encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    (folder / RUN_FILE).write_bytes(encoded + b"\n")
+
+
+def write_curve(file: Path, curve: Curve) -> None:
+    """The curve as CSV, one row an epoch."""
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, curve[0], lineterminator="\n")
         writer.writeheader()
