@@ -34,11 +34,7 @@ HELD = Limits(max_drop=0.005, min_agreement=0.99)
 """What the table calls kept."""
 
 TEST = {"split": "test"}
-TEXTS = [
-    {"batch": 1, "sequence": 10},
-    {"batch": 1, "sequence": 32},
-    {"batch": 8, "sequence": 32},
-]
+TEXTS = [{"batch": batch, "sequence": tokens} for batch, tokens in ((1, 10), (1, 32), (8, 32))]
 
 HEAD = """# Quantized: other architectures
 
