@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +61,42 @@ def test_weights_are_found_wherever_they_are_stored(write: Write, tmp_path: Path
     wanted, found = (session.run({name: rows()}) for session in (before, after))
     for key, value in wanted.items():
         assert 0 < np.linalg.norm(value - found[key]) < 0.05 * np.linalg.norm(value)
+
+
+@pytest.mark.parametrize("write", [foreign.branches, foreign.loop], ids=["If", "Loop"])
+def test_products_inside_bodies_are_quantized_row_by_row(write: Write, tmp_path: Path) -> None:
+    model, output = write(tmp_path / "model.onnx"), tmp_path / "out.onnx"
+    (tmp_path / "data.npz").write_bytes(write_npz({"x": rows()}))
+    report = quantize(model, tmp_path / "data.npz", output=output, methods=["rowwise"])
+    (candidate,) = report.candidates
+    assert not candidate.batch_flips
+    assert (candidate.sqnr_db or 0) > 25
+    assert integer_bytes(output) >= 2 * WIDTH * WIDTH
+    operators = {node.op_type for node in walked(onnx.load(output).graph)}
+    assert "MatMulIntegerToFloat" in operators
+    assert "MatMul" not in operators
+
+
+@pytest.mark.parametrize("method", ["dynamic", "static-minmax", "blocks8"])
+def test_methods_that_look_into_no_body_say_so(method: str, tmp_path: Path) -> None:
+    model = foreign.loop(tmp_path / "model.onnx")
+    (tmp_path / "data.npz").write_bytes(write_npz({"x": rows()}))
+    with pytest.raises(QuantizeFailedError, match="nothing was written") as failed:
+        quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=[method])
+    assert "weights inside If, Loop or Scan" in failed.value.expected
+    model = foreign.unweighted(tmp_path / "none.onnx")
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=[method])
+    assert "inside If" not in failed.value.expected
+
+
+def walked(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of what is inside them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from walked(attribute.g)
 
 
 def test_the_command_writes_a_file_that_needs_no_package(

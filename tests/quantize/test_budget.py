@@ -1,6 +1,6 @@
 """Searches that end early: by the budget, an interrupt or a full disk."""
 
-import itertools
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +17,12 @@ from toolkit.quantize import (
     Limits,
     QuantizeFailedError,
     SearchOptions,
+    measuring,
     methods,
     publishing,
     quantize,
 )
-from toolkit.quantize.context import Context
+from toolkit.quantize.context import Context, contained
 from toolkit.quantize.dynamic import quantize_dynamic
 from toolkit.quantize.methods import METHODS
 
@@ -59,12 +60,6 @@ def test_a_full_disk_in_the_quantizer_is_not_the_graphs_fault(
         quantize_dynamic(tmp_path / "m.onnx", tmp_path / "target.onnx")
 
 
-def ticking(seconds: float) -> Callable[[], float]:
-    """A clock that moves by so many seconds whenever it is looked at."""
-    numbers = itertools.count()
-    return lambda: next(numbers) * seconds
-
-
 def test_the_best_one_found_is_kept_when_the_budget_ends(package: ModelPackage, data: Path) -> None:
     now = [0.0]
 
@@ -88,10 +83,97 @@ def test_a_budget_that_ends_before_anything_passed_changes_nothing(
     package: ModelPackage, data: Path
 ) -> None:
     before = file_hashes(package.path)
-    search = SearchOptions(methods=FEW, budget_s=4.0, clock=ticking(1.0))
+    now = [0.0]
+
+    def late(line: str) -> None:
+        now[0] = 31.0 if line.startswith("weight-only: ") else now[0]
+
+    search = SearchOptions(methods=FEW, budget_s=30.0, clock=lambda: now[0])
     with pytest.raises(QuantizeFailedError, match="before the budget ended"):
-        quantize(package.path, data, search=search)
+        quantize(package.path, data, search=search, progress=late)
     assert file_hashes(package.path) == before
+
+
+STAGES = ("paired_latency", "answer_all", "other_settings")
+"""What takes time while a candidate is judged, by its name in `measuring`."""
+
+
+def stages(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> list[str]:
+    """The stages that a candidate goes through where the budget ends during the one of a number."""
+    now, begun, trying = [0.0], list[str](), [False]
+
+    def telling(name: str) -> Callable[..., object]:
+        stage = getattr(measuring, name)
+
+        def told(*arguments: object, **keywords: object) -> object:
+            if trying[0]:
+                begun.append(name)
+            found = stage(*arguments, **keywords)
+            if trying[0] and len(begun) > last:
+                now[0] = 31.0
+            return found
+
+        return told
+
+    def candidates_begin(line: str) -> None:
+        trying[0] = trying[0] or line.startswith("weight-only: ")
+
+    with monkeypatch.context() as patched:
+        for name in STAGES:
+            patched.setattr(measuring, name, telling(name))
+        search = SearchOptions(methods=["weight-only"], budget_s=30.0, clock=lambda: now[0])
+        limits = Limits(max_drop=0.5)
+        with contextlib.suppress(QuantizeFailedError):
+            quantize(
+                package.path,
+                data,
+                search=search,
+                limits=limits,
+                progress=candidates_begin,
+                force=True,
+            )
+    return begun
+
+
+def test_no_stage_of_a_candidate_begins_after_the_budget(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = stages(package, data, monkeypatch, last=99)
+    assert every == [
+        "paired_latency",
+        "answer_all",
+        "answer_all",  # alone
+        "other_settings",
+        "paired_latency",
+    ]
+    for last in range(len(every) - 1):
+        assert stages(package, data, monkeypatch, last=last) == every[: last + 1]
+
+
+def test_no_batch_of_a_pass_over_calibration_data_begins_after_the_budget(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, batches = [0.0], [0]
+
+    def measuring_ranges(model: Path, target: Path, context: Context) -> int:
+        with contained():  # as onnxruntime's quantizers are
+            for _ in context.data.feeds():
+                batches[0] += 1
+                now[0] += 10.0
+        return weights.apply(model, target, context)
+
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    passing = replace(weights, name="passing", apply=measuring_ranges)
+    monkeypatch.setattr(methods, "METHODS", (passing,))
+    search = SearchOptions(budget_s=25.0, clock=lambda: now[0])
+    with pytest.raises(QuantizeFailedError, match="before the budget ended") as failed:
+        quantize(package.path, data, search=search)
+    assert batches[0] == 3
+    assert [found.why for found in failed.value.report.candidates] == [
+        "the budget ended before it was measured"
+    ]
 
 
 def interrupting(model: Path, target: Path, context: Context) -> int:

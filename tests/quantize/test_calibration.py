@@ -51,7 +51,7 @@ def test_the_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 
     def drawn(seed: int) -> Calibration:
         task = package.contents.task
-        return draw(samples, None, task, model.task.encode, model.inputs, count=20, seed=seed)
+        return draw(samples, None, task, model.task.encode, model.session, count=20, seed=seed)
 
     assert drawn(1).items == drawn(1).items
     assert drawn(1).items != drawn(2).items
@@ -66,7 +66,7 @@ def test_a_file_for_calibration_needs_no_labels(tmp_path: Path) -> None:
     model, task = load(package.path), package.contents.task
     samples = read_samples(data, task)
     file = tmp_path / "other.csv"
-    found = draw(samples, file, task, model.task.encode, model.inputs, count=9, seed=0)
+    found = draw(samples, file, task, model.task.encode, model.session, count=9, seed=0)
     assert found.items == ("w1 w2", "w3")
     assert found.sha256 != samples.sha256
     assert "other.csv" in found.origin

@@ -181,20 +181,42 @@ def test_one_sided_activations_use_the_whole_byte(tmp_path: Path, activation: st
     assert worst(run(model, x)["y"], run(tmp_path / "int8.onnx", x)["y"]) < 0.03
 
 
-def test_products_inside_an_if_and_small_ones_are_left_alone(tmp_path: Path) -> None:
-    branch = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["inner"])],
-        "branch",
-        [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, ["batch", N])],
-    )
-    nodes = [
-        helper.make_node("If", ["yes"], ["z"], then_branch=branch, else_branch=branch),
-        helper.make_node("MatMul", ["z", "small"], ["y"]),
-    ]
-    yes = numpy_helper.from_array(np.array(True), "yes")
-    model = save(tmp_path / "float.onnx", nodes, [weight("w", K, N), weight("small", N, 4), yes])
+def test_a_small_product_is_left_alone(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "small"], ["y"])]
+    model = save(tmp_path / "float.onnx", nodes, [weight("small", K, 4)])
     assert quantize_rowwise(model, tmp_path / "int8.onnx") == 0
+
+
+def test_branches_share_the_weight_that_they_read_from_outside(tmp_path: Path) -> None:
+    def branch(name: str) -> onnx.GraphProto:
+        return helper.make_graph(
+            [
+                helper.make_node("MatMul", ["x", "w"], [f"{name}_h"]),
+                helper.make_node("Add", [f"{name}_h", name], [f"{name}_y"]),
+            ],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, ["batch", N])],
+        )
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node(
+            "If", ["positive"], ["y"], then_branch=branch("one"), else_branch=branch("two")
+        ),
+    ]
+    stored = [
+        weight("w", K, N),
+        weight("one", N),
+        weight("two", N, seed=1),
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+    ]
+    model = save(tmp_path / "float.onnx", nodes, stored)
+    assert quantize_rowwise(model, tmp_path / "int8.onnx") == 2
+    assert 2 * (tmp_path / "int8.onnx").stat().st_size < model.stat().st_size
+    for x in (rows(7, K), -rows(7, K)):
+        assert worst(run(model, x)["y"], run(tmp_path / "int8.onnx", x)["y"]) < 0.02
 
 
 def test_rows_are_quantized_the_same_way_twice(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from toolkit.quantize import (
     Candidate,
     Limits,
     QuantizeFailedError,
+    QuantizeReport,
     SearchOptions,
     choosing,
     measuring,
@@ -227,6 +228,69 @@ def test_the_closest_candidate_is_told(
     assert "The closest was weight-only: SQNR" in error
 
 
+def failing(**measured: object) -> QuantizeReport:
+    """A report whose one candidate, "tried", passed nothing."""
+    limits = measured.pop("limits", WITHOUT_LABELS)
+    facts = {key: measured.pop(key) for key in ("metric", "n", "stopped") if key in measured}
+    why = measured.pop("why", "it broke a promise")
+    candidate = Candidate(variant="int8", method="tried", samples=40, why=why, **measured)  # type: ignore[arg-type]  # by name
+    return QuantizeReport(
+        package=Path("a.ortpackage"),
+        parent=Candidate(variant="fp32", method="onnx"),
+        chosen="",
+        candidates=(candidate,),
+        limits=limits,  # type: ignore[arg-type]  # as it is given
+        data_sha256="",
+        **{"n": 40, **facts},  # type: ignore[arg-type]  # by name
+    )
+
+
+@pytest.mark.parametrize(
+    "report, helps, never",
+    [
+        (failing(agreement=0.91239, sqnr_db=20.0), "--min-agreement 0.9123 if", "--max-drop"),
+        (failing(agreement=0.995, sqnr_db=12.37), "--min-sqnr 12.3 if", "--max-drop"),
+        (failing(agreement=0.9, sqnr_db=12.0), "--min-agreement 0.9 --min-sqnr 12 ", "--max"),
+        (
+            failing(agreement=1.0, sqnr_db=20.0, unrolled_db=3.0),
+            "--min-sqnr 3 if",
+            "--min-agreement",
+        ),
+        (
+            failing(agreement=1.0, sqnr_db=20.0, flips={"long mates": 3}),
+            "--max-batch-flips 3 if",
+            "--min",
+        ),
+        (
+            failing(agreement=1.0, drop=0.01234, limits=Limits(), metric="accuracy"),
+            "--max-drop 0.0124 if",
+            "--min",
+        ),
+        (
+            failing(agreement=0.9, perplexity_rise=0.1501, limits=Limits(), metric="accuracy"),
+            "--max-perplexity-rise 0.151 if",
+            "--max-drop",
+        ),
+        (failing(agreement=0.9, sqnr_db=20.0, n=80), "as 40 of 80 samples say", "--max-drop"),
+        (
+            failing(agreement=1.0, sqnr_db=20.0, why="neither smaller nor faster than its parent"),
+            "keep fp32",
+            "--",
+        ),
+        (failing(why="no node of this graph could be quantized"), "toolkit inspect", "--"),
+        (failing(stopped="the budget ended"), "raise --budget", "--max-drop"),
+        (failing(saturation={"products": 1}), "--isa native", "--max-drop"),
+    ],
+)
+def test_a_failure_names_what_would_help(report: QuantizeReport, helps: str, never: str) -> None:
+    failure = QuantizeFailedError(report)
+    assert helps in failure.fix
+    assert never not in failure.fix
+    promised, _, tried = failure.expected.partition(". ")
+    assert ("drop" in promised) == bool(report.metric and not report.is_language)
+    assert report.candidates[0].why in tried
+
+
 def test_sensitive_nodes_stay_in_float_until_the_limits_hold(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +340,40 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
     again = report.candidates[1]
     assert again.why == "weight-only is as small, and faster"
     assert again.agreement is None
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_methods_like_one_that_passed_are_not_tried(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch, passing: bool
+) -> None:
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    names = ("blocks4", "other", "blocks4-gptq")
+    made = [replace(weights, name=name, rank=rank) for rank, name in enumerate(names)]
+    if not passing:
+        made[0] = replace(made[0], apply=ruin, keeps_nodes=False)
+    monkeypatch.setattr(methods, "METHODS", tuple(made))
+    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
+    assert [candidate.method for candidate in report.candidates] == [*names]
+    last = report.candidates[-1]
+    assert last.why.startswith("not tried: blocks4 is as small") == passing
+    assert (last.agreement is None) == passing
+    named = quantize(package.path, data, limits=Limits(max_drop=0.05), methods=names, force=True)
+    assert named.candidates[-1].agreement is not None
+
+
+def test_what_is_missed_on_all_samples_is_measured_no_further(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_data(tmp_path / "many.csv", package.path, rows=500)
+    monkeypatch.setattr(measuring, "SCREENED", 8)  # on which all agree
+    limits = Limits(max_drop=1.0, min_agreement=0.9999)
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(package.path, data, methods=["blocks4"], limits=limits)
+    (candidate, *_) = failed.value.report.candidates
+    assert candidate.samples == 500
+    assert candidate.agreement is not None
+    assert candidate.most_flips is None
+    assert "*" not in _row(candidate, failed.value.report.n)[0]
 
 
 @pytest.mark.parametrize(
@@ -349,11 +447,35 @@ def test_a_search_of_plain_tensors_is_held_by_agreement(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "method, sensitive", [("static-minmax", "first"), ("static-minmax-smooth", "second")]
+)
+def test_nodes_are_as_sensitive_as_they_are_in_the_graph_that_is_rounded(
+    tmp_path: Path, method: str, sensitive: str
+) -> None:
+    """Wide channels make "first" suffer, until their scales are migrated."""
+    model = normalized(tmp_path / "float.onnx")
+    path = tmp_path / "tensors.ortpackage"
+    assert main(["export", str(model), "-o", str(path)]) == 0
+    rows = np.random.default_rng(3).normal(size=(40, 5, WIDTH)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=rows)
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(
+            path,
+            tmp_path / "data.npz",
+            methods=[method],
+            limits=Limits(min_sqnr_db=300),
+            reading=SampleOptions(labels=False),
+        )
+    tried = {one.method: one for one in failed.value.report.candidates}
+    assert tried[f"{method}-keep1"].kept_nodes == (sensitive,)
+
+
 def test_the_table_of_a_language_model_shows_what_its_gate_looks_at() -> None:
     judged = Candidate(variant="int4", method="blockwise", drop=0.0073, perplexity_rise=0.0123)
-    assert "+1.2%" in _row(judged)
-    assert "0.0073" not in _row(judged)
-    assert "0.0073" in _row(replace(judged, perplexity_rise=None))
+    assert "+1.2%" in _row(judged, 1)
+    assert "0.0073" not in _row(judged, 1)
+    assert "0.0073" in _row(replace(judged, perplexity_rise=None), 1)
 
 
 def test_a_method_that_cannot_run_the_graph_does_not_end_the_search(

@@ -101,6 +101,26 @@ def export(
     _show(report, as_json=json_output)
 
 
+def _quantized(report: "ExportReport") -> list[tuple[str, str]]:
+    """The int8 variant of a run with quantization-aware training."""
+    made = report.quantized
+    if made is None:
+        return []
+    parity, roundings = made.parity, made.roundings
+    error = f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"
+    if roundings is not None:
+        error += (
+            f" with the same roundings; {roundings.differing:,} of {roundings.compared:,} fall the "
+            f"other way in PyTorch, which moves outputs by up to {roundings.max_abs_error:.2g}"
+        )
+    kernels = (name for name in made.operators if "Integer" in name or name.startswith("Q"))
+    return [
+        ("variant", f"{made.variant}, {output.size(made.size_bytes)}"),
+        ("max abs error", error),
+        ("integer kernels", ", ".join(f"{made.operators[name]} {name}" for name in kernels)),
+    ]
+
+
 def _show(report: "ExportReport", *, as_json: bool) -> None:
     for attempt in report.attempts:
         output.say(f"the exporter {attempt.exporter} failed: {attempt.reason}")
@@ -117,6 +137,11 @@ def _show(report: "ExportReport", *, as_json: bool) -> None:
         ("compared with", parity.compared_with),
         ("at", "; ".join(shapes)),
         ("max abs error", f"{parity.max_abs_error:.2g} (limit {parity.limit:g})"),
+        *_quantized(report),
         ("seconds", f"{report.seconds:.1f}"),
     ]
+    if report.zeros is not None:
+        gzipped = f"{output.size(report.zeros.gzip_bytes)} gzipped"
+        counted = f"{report.zeros.share:.1%} of {report.zeros.weights:,} weights; {gzipped}"
+        rows.insert(1, ("zeros", counted))
     output.show_table(str(report.package), ("", ""), rows)

@@ -44,7 +44,7 @@ def quantize(
         typer.Option(
             "--data",
             help="Labeled data: .csv, .jsonl (also .gz), .npz, or a folder of images; for a bare "
-            "file .npz, with an array for each graph input.",
+            "file .npz, with an array for each graph input and one that --label-column names.",
             show_default=False,
         ),
     ] = None,
@@ -170,7 +170,8 @@ def quantize(
 
     if html_report is not None:
         check_page(html_report)
-    default = Limits() if labels and not is_bare(source) else WITHOUT_LABELS
+    labeled = labels and (bool(label_column) or not is_bare(source))
+    default = Limits() if labeled else WITHOUT_LABELS
     reading = sample_options(text_column=text_column, label_column=label_column, where=where)
     try:
         report = step(

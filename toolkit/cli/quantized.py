@@ -16,18 +16,17 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
         output.show_json(report.as_json())
         return
     metric = report.metric.replace("_", " ") or "metric"
-    is_language = any(one.perplexity_rise is not None for one in report.candidates)
-    loss = "perplexity" if is_language else "drop"
+    loss = "perplexity" if report.is_language else "drop"
     heads = ["method", "size", "p50 ms", metric, loss, "agree", "flips", "change"]
-    rows = [_row(candidate) for candidate in (report.parent, *report.candidates)]
+    rows = [_row(candidate, report.n) for candidate in (report.parent, *report.candidates)]
     title = f"{report.n} samples, {report.seconds:.0f} s"
     output.show_table(title, heads, rows, note=_note(report), width=WIDTH)
 
 
-def _row(candidate: "Candidate") -> list[str]:
+def _row(candidate: "Candidate", n: int) -> list[str]:
     flips = candidate.most_flips
     name = candidate.variant if candidate.precision == "fp32" else candidate.method
-    name += "*" if candidate.why and _is_partial(candidate) else ""
+    name += "*" if candidate.why and _is_partial(candidate, n) else ""
     return [
         f"{name}\nkept" if candidate.kept else name,
         output.size(candidate.size_bytes) if candidate.size_bytes else "",
@@ -54,8 +53,8 @@ def _latency(candidate: "Candidate") -> str:
     return f"{median}\n{ratio} times" if ratio else median
 
 
-def _is_partial(candidate: "Candidate") -> bool:
-    return candidate.sqnr_db is None and candidate.agreement is not None
+def _is_partial(candidate: "Candidate", n: int) -> bool:
+    return candidate.agreement is not None and candidate.samples < n
 
 
 def _estimate(candidate: "Candidate") -> str:
@@ -70,7 +69,7 @@ def _note(report: "QuantizeReport") -> str:
         lines.append(f"{candidate.method}: {candidate.why}")
         if candidate.kept and candidate.kept_nodes:
             lines.append(f"  in float: {', '.join(candidate.kept_nodes)}")
-    if any(_is_partial(candidate) for candidate in report.candidates):
+    if any(_is_partial(candidate, report.n) for candidate in report.candidates):
         lines.append("* measured on a part of the samples, which was enough to refuse it")
     if report.calibration:
         drawn = f"{report.calibration['origin']}, seed {report.calibration['seed']}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit.cli import output
+from toolkit.cli import compression, output
 from toolkit.cli.options import ForceOption, JsonOption, QuietOption, pairs
 
 if TYPE_CHECKING:
@@ -41,9 +41,28 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="The recipe's own settings for a run in a hurry.")
     ] = False,
+    distill: compression.DistillOption = None,
+    distill_temperature: compression.TemperatureOption = None,
+    distill_weight: compression.WeightOption = None,
+    prune: compression.PruneOption = 0.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
     ] = False,
+    qat: Annotated[
+        bool,
+        typer.Option(
+            "--qat", help="Train on with 8-bit rounding, and keep that model beside the float one."
+        ),
+    ] = False,
+    origin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="With --qat: an earlier run, whose float model is taken.",
+            metavar="RUN",
+            show_default="trains one",
+        ),
+    ] = None,
     force: ForceOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
@@ -53,6 +72,7 @@ def train(
 
     target = run or Path("runs") / recipe.resolve().parent.name
     chosen = pairs(settings, option="--set")
+    teaching = compression.distillation_from(distill, distill_temperature, distill_weight)
     if force and target.exists():
         output.say(f"{target} will be replaced")
     try:
@@ -65,6 +85,10 @@ def train(
                 fast=fast,
                 resume=resume,
                 force=force,
+                distillation=teaching,
+                prune=prune,
+                qat=qat,
+                origin=origin,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -87,16 +111,23 @@ def _show(report: "TrainReport", *, as_json: bool) -> None:
     if as_json:
         output.show_json(msgspec.to_builtins(report, enc_hook=str))
         return
+    quantized = {f"{split}, int8": scores for split, scores in (report.quantized or {}).items()}
     rows = [
         (split, metric, _number(e.value), " to ".join(map(_number, e.interval_95)), e.n)
-        for split, scores in report.metrics.items()
+        for split, scores in (*report.metrics.items(), *quantized.items())
         for metric, e in scores.metrics.items()
     ]
     note = f"{report.epochs} epochs, weights of epoch {report.best_epoch}, {report.seconds:.1f} s"
+    if report.qat_epochs:
+        note += f"\nand {report.qat_epochs} epochs of quantization-aware training (int8)"
     folds = report.cross_validation
     if folds is not None:
         count = len(folds.values)
-        note += f"\n{count} folds: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+        which = " of the float model" if report.qat_epochs else ""
+        note += (
+            f"\n{count} folds{which}: {folds.metric} {folds.mean:.4f}, spread {folds.spread:.4f}"
+        )
+    note = "\n".join([note, *compression.notes(report)])
     columns = ("split", "metric", "value", "95 % interval", "n")
     output.show_table(str(report.run), columns, rows, note=note)
 

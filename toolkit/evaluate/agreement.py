@@ -69,16 +69,25 @@ def which_changed(task: TaskSpec, reference: Answers, candidate: Answers) -> Arr
     if task.name == "feature-extraction":
         return np.asarray(~(_cosines(reference, candidate) >= LEAST_COSINE))
     if task.name == "tensors":
-        noise = np.linalg.norm(reference - candidate, axis=1)
-        own = np.linalg.norm(reference, axis=1)
-        usual = float(np.sqrt(np.mean(own**2)))  # an output near zero may move by what others may
-        return np.asarray(~(noise <= LARGEST_NOISE * np.maximum(own, usual)))
+        if task.labels:  # of the first columns; what other outputs give is held as it is elsewhere
+            width = len(task.labels)
+            other = reference[:, :width].argmax(axis=1) != candidate[:, :width].argmax(axis=1)
+            return np.asarray(other | _moved(reference[:, width:], candidate[:, width:]))
+        return _moved(reference, candidate)
     if task.multi_label:
         return np.asarray(((reference >= DECIDED) != (candidate >= DECIDED)).any(axis=1))
     if reference.shape[1] > 1:
         return np.asarray(reference.argmax(axis=1) != candidate.argmax(axis=1))
     limit = VALUE_TOLERANCE * float(reference.std())
     return np.asarray(np.abs(reference - candidate).reshape(-1) > limit)
+
+
+def _moved(reference: Array, candidate: Array) -> Array:
+    """bool[samples]: which rows of plain numbers are others; see `LARGEST_NOISE`."""
+    noise = np.linalg.norm(reference - candidate, axis=1)
+    own = np.linalg.norm(reference, axis=1)
+    usual = float(np.sqrt(np.mean(own**2)))  # an output near zero may move by what others may
+    return np.asarray(~(noise <= LARGEST_NOISE * np.maximum(own, usual)))
 
 
 def _largest_change(reference: Answers, candidate: Answers) -> float:

@@ -151,7 +151,8 @@ def answer_all(model: Model, samples: Samples, *, batch_size: int = BATCH) -> An
             continue
         if task.specification.name == "tensors":
             outputs = model.session.run(stacked(items, model.inputs))
-            rows.append(_flat(outputs, None if run_alone else len(items)))
+            first = task.specification.output
+            rows.append(_flat(outputs, None if run_alone else len(items), first=first))
             continue
         outputs = model.outputs(items, numbers)
         answer = outputs[task.specification.output].reshape(len(items), -1)
@@ -173,13 +174,15 @@ def runs_alone(model: Model, samples: Samples) -> bool:
     return is_whole(samples.items[0], model.inputs)
 
 
-def _flat(outputs: Mapping[str, Array], count: int | None) -> Array:
+def _flat(outputs: Mapping[str, Array], count: int | None, *, first: str) -> Array:
     """float64[count, all outputs] of outputs whose first axis is the batch, if there is one.
 
-    Whole numbers are left out where there are others: a copied token id would drown them.
+    Whole numbers are left out where there are others: a copied token id would drown them. The
+    output that labels belong to comes first.
     """
     floats = {name: value for name, value in outputs.items() if np.asarray(value).dtype.kind == "f"}
     outputs = floats or outputs
+    outputs = {name: outputs[name] for name in sorted(outputs, key=lambda name: name != first)}
     if count is None:
         whole = [np.asarray(value).reshape(1, -1) for value in outputs.values()]
         return np.concatenate(whole, axis=1).astype(np.float64)
@@ -200,8 +203,13 @@ def score(answers: Answers, samples: Samples, task: TaskSpec) -> dict[str, Estim
         return measure(task, answers, answers["target"])
     if samples.targets is None or isinstance(answers, Decisions):
         return {}
-    targets = np.asarray(samples.targets)
+    targets, answers = np.asarray(samples.targets), labeled(answers, task)
     return measure(task, answers, np.log(targets) if task.value_transform == "exp" else targets)
+
+
+def labeled(answers: Array, task: TaskSpec) -> Array:
+    """The columns that labels belong to: of plain tensors, those of the first output."""
+    return answers[:, : max(len(task.labels), 1)] if task.name == "tensors" else answers
 
 
 def _grouped(samples: Samples, column: str) -> dict[str, list[int]]:

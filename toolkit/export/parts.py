@@ -14,6 +14,8 @@ from toolkit.tensors import Array
 if TYPE_CHECKING:
     from torch import nn
 
+    from toolkit.training.fake_quantization import FakeQuantized
+
 ExporterName = Literal["auto", "torchscript", "transformers", "torch", "optimum"]
 EXPORTERS: tuple[ExporterName, ...] = ("torchscript", "transformers", "torch", "optimum")
 """In the order in which "auto" tries them."""
@@ -77,6 +79,8 @@ class TorchSource:
         items: The reference inputs before preprocessing.
         metrics: What training measured.
         path: The checkpoint's directory, for an exporter that reads it by itself.
+        quantized: Makes the model with fake quantizers that a run holds; None for none.
+        quantized_metrics: What training measured of it.
     """
 
     kind: Literal["run", "module", "checkpoint"]
@@ -89,3 +93,5 @@ class TorchSource:
     items: Sequence[Any] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    quantized: Callable[[], FakeQuantized] | None = None
+    quantized_metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
+from toolkit.export.zeros import PRUNING
+from toolkit.library_noise import silence_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -82,6 +84,7 @@ def open_source(
         InputError: The source is none of what can be exported, or is broken.
         SetupError: The extra `export` is not installed.
     """
+    silence_torchao()
     if isinstance(source, Exportable):
         return _from_exportable(source, source.name)
     path = Path(source)
@@ -125,7 +128,7 @@ def _from_run(path: Path) -> TorchSource:
     with export_extra():
         module = run.module()
     _check_weights(module, str(path))
-    decodes = run.task.generation is not None
+    decodes, qat = run.task.generation is not None, run.record.qat
     return TorchSource(
         kind="run",
         name=run.name,
@@ -144,8 +147,18 @@ def _from_run(path: Path) -> TorchSource:
         exporters=("transformers", "torch") if decodes else ("torch",),
         preprocessing=run.preprocessing,
         items=run.reference_items,
-        metrics=msgspec.to_builtins(run.metrics),
+        metrics=_measured(run),
+        quantized=None if qat is None else run.fake_quantized,
+        quantized_metrics={} if qat is None else msgspec.to_builtins(qat.metrics),
     )
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """What training measured, and what it left out by pruning."""
+    import msgspec
+
+    pruning = {} if run.record.pruning is None else {PRUNING: run.record.pruning}
+    return dict(msgspec.to_builtins({**run.metrics, **pruning}))
 
 
 def _decoder_of(run: Run, module: nn.Module) -> TorchPart:

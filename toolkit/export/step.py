@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from toolkit.export.references import write_reference
 from toolkit.export.sources import Exportable, open_source
 from toolkit.export.torch_graph import OPSETS
 from toolkit.export.traced import OPTIONS, Attempt, CheckedGraph, exported
+from toolkit.export.zeros import GraphZeros, zeros_of_pruned
 from toolkit.package import SUFFIX, Contents, Source
 from toolkit.package.format import COMPONENT
 from toolkit.package.integrity import file_sha256
@@ -30,6 +31,9 @@ from toolkit.progress import Progress, silent
 from toolkit.runtime import open_session
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
+
+if TYPE_CHECKING:
+    from toolkit.export.trained import QuantizedExport
 
 _RECORDED: Mapping[str, str] = {
     "torch": "torch.onnx",
@@ -54,6 +58,8 @@ class ExportReport:
         attempts: Exporters that failed before it.
         size_bytes: Size of the variant's files.
         replaced: Whether a package stood there before.
+        zeros: Counted in the graph, where training pruned the model.
+        quantized: The int8 variant of a run with quantization-aware training; None for others.
     """
 
     package: Path
@@ -64,6 +70,8 @@ class ExportReport:
     attempts: tuple[Attempt, ...]
     size_bytes: int
     replaced: bool
+    zeros: GraphZeros | None = None
+    quantized: "QuantizedExport | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +160,17 @@ def export(
                 seed=seed,
                 progress=progress,
             )
+        files = [graph.folder / MODEL_FILE for graph in made.graphs]
+        zeros = zeros_of_pruned(files, made.metrics or {})
         progress(f"writing {output}")
         size_bytes = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
         _write(staging, work, made, name=name or output.name)
         shutil.rmtree(work)
+        quantized = None
+        if not isinstance(opened, Path) and opened.quantized is not None:
+            from toolkit.export.trained import add_trained
+
+            quantized = add_trained(staging, opened, opset=opset, seed=seed, progress=progress)
     return ExportReport(
         package=output,
         variant=made.precision,
@@ -165,6 +180,8 @@ def export(
         attempts=made.attempts,
         size_bytes=size_bytes,
         replaced=replaced,
+        zeros=zeros,
+        quantized=quantized,
     )
 
 

@@ -1,6 +1,5 @@
 """A bare `.onnx` file in, a bare `.onnx` file out: the search on a package for a while."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,20 +13,16 @@ from toolkit.evaluate.parity import compare_outputs
 from toolkit.evaluate.samples import SampleOptions, Samples, stacked
 from toolkit.export import export
 from toolkit.export.graph import check
-from toolkit.npz import read_npz
 from toolkit.package import SUFFIX, ModelPackage
 from toolkit.progress import Progress, silent
-from toolkit.quantize.layout import random_samples, samples_of
+from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
+from toolkit.quantize.labels import note_of, unread, with_labels
+from toolkit.quantize.layout import random_samples, read_runs
 from toolkit.quantize.preparing import prepare
-from toolkit.quantize.report import (
-    WITHOUT_LABELS,
-    Limits,
-    QuantizeFailedError,
-    QuantizeReport,
-    QuantizeStoppedError,
-)
+from toolkit.quantize.report import WITHOUT_LABELS, Limits, QuantizeReport
 from toolkit.quantize.trials import SearchOptions
 from toolkit.runtime import Session, SessionOptions, open_session
+from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, Feeds, check_tensors
 
 PREPARED = 1e-4
@@ -45,6 +40,7 @@ def quantize_file(
     data: str | Path | Samples | None,
     output: str | Path | None,
     *,
+    label_column: str = "",
     random_inputs: bool = False,
     limits: Limits | None = None,
     search: SearchOptions | None = None,
@@ -54,14 +50,16 @@ def quantize_file(
 ) -> QuantizeReport:
     """Write the best quantized copy of a file that keeps its promises on the user's data.
 
-    Nothing says what the outputs mean, so each is held to its closeness to the file's own: see
-    `WITHOUT_LABELS`. A model that takes a state and gives the next one is also run step by step.
+    Without labels nothing says what the outputs mean, so each is held to its closeness to the
+    file's own: see `WITHOUT_LABELS`. With them, see `with_labels`. A model that takes a state and
+    gives the next one is also run step by step.
     The copy needs no session configuration.
 
     Args:
         file: The `.onnx` file.
-        data: An `.npz` with an array for each graph input; see `samples_of`.
+        data: An `.npz` with an array for each graph input; see `read_runs`.
         output: The `.onnx` file to write.
+        label_column: The array of `data` that holds labels, if any.
         random_inputs: Make inputs up, with the search's seed, instead of reading data.
         limits: What a candidate must keep.
         search: How the search goes.
@@ -77,23 +75,21 @@ def quantize_file(
     """
     settings = search or SearchOptions()
     target = _checked_output(file, output, force=force)
-    if settings.calibration is not None:
-        raise InputError(
-            f"{file} is a bare model: it is calibrated on a sample of its data",
-            fix="leave --calibration out",
-        )
     replaced = target.exists()
     with tempfile.TemporaryDirectory() as folder:
         progress(f"preparing {file.name}")
         prepared = Path(folder) / "prepared.onnx"
         notes = list(prepare(file, prepared))
         session = open_session(prepared, replace(options or SessionOptions(), spinning=False))
-        samples = _samples(file, session, data, random_inputs=random_inputs, seed=settings.seed)
-        if random_inputs:
-            notes.append(
-                f"every promise was checked on {len(samples)} random inputs of seed "
-                f"{settings.seed}, and on no data: it may not hold on real inputs"
-            )
+        samples, meaning = _samples(
+            file,
+            session,
+            data,
+            column=label_column,
+            random_inputs=random_inputs,
+            seed=settings.seed,
+            notes=notes,
+        )
         _compare(file, session, samples, options or SessionOptions())
         package = Path(folder) / f"bare{SUFFIX}"
         export(prepared, package, reference=_reference(session, samples), progress=silent)
@@ -101,8 +97,8 @@ def quantize_file(
             report = _search(
                 package,
                 samples,
-                limits=limits or WITHOUT_LABELS,
-                search=replace(settings, without_config=True),
+                limits=limits or (WITHOUT_LABELS if samples.targets is None else Limits()),
+                search=replace(settings, without_config=True, meaning=meaning),
                 options=options,
                 progress=progress,
             )
@@ -133,7 +129,7 @@ def _search(
         package,
         samples,
         limits=limits,
-        reading=SampleOptions(labels=False),
+        reading=SampleOptions(labels=samples.targets is not None),
         search=search,
         options=options,
         progress=progress,
@@ -174,11 +170,14 @@ def _samples(
     session: Session,
     data: str | Path | Samples | None,
     *,
+    column: str,
     random_inputs: bool,
     seed: int,
-) -> Samples:
+    notes: list[str],
+) -> tuple[Samples, TaskSpec | None]:
+    """The samples, what their labels say of the outputs, and notes on both."""
     if isinstance(data, Samples):
-        return data
+        return replace(data, targets=None), None  # nothing says which output they belong to
     if (data is None) != random_inputs:
         raise InputError(
             f"{file} has to be judged on data"
@@ -188,16 +187,25 @@ def _samples(
             fix="--data FILE.npz, with an array for each graph input",
         )
     if data is None:
-        return random_samples(session, seed=seed)
-    path = Path(data)
-    if path.suffix.lower() != ".npz":
-        raise InputError(
-            f"{path} is no .npz file",
-            expected="an .npz with an array for each graph input: "
-            + ", ".join(f"{spec.name}: {spec}" for spec in session.inputs),
+        if column:
+            raise InputError(
+                f"random inputs have no labels {column!r}",
+                expected="data, for labels",
+                fix="--data FILE.npz, with an array for each graph input and one of labels",
+            )
+        samples = random_samples(session, seed=seed)
+        notes.append(
+            f"every promise was checked on {len(samples)} random inputs of seed {seed}, and on no "
+            "data: it may not hold on real inputs"
         )
-    arrays = read_npz(path)
-    return samples_of(arrays, session, origin=path, sha256=hashlib.sha256(path.read_bytes()))
+        return samples, None
+    samples, arrays = read_runs(Path(data), session)
+    if not column:
+        notes += filter(None, [unread(arrays, session)])
+        return samples, None
+    samples, meaning = with_labels(samples, arrays, column, session, origin=Path(data))
+    notes.append(note_of(meaning, column))
+    return samples, meaning
 
 
 def _reference(session: Session, samples: Samples) -> Mapping[str, Array]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.evaluate.samples import SampleOptions, Samples, is_whole, read_samples
+from toolkit.quantize.layout import read_runs
+from toolkit.runtime import Session
 from toolkit.tasks import Item, TaskSpec
 from toolkit.tasks.text import characters
 from toolkit.tensors import Array, Feeds, TensorSpec, check_feeds
@@ -19,6 +21,10 @@ BATCH_CHARACTERS = 1000
 Encode = Callable[[Sequence[Item]], dict[str, Array]]
 
 
+def _go_on() -> None:
+    """What passes without a budget do before each batch: nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Samples that stand for what the model will get. Their labels are not looked at.
@@ -31,6 +37,7 @@ class Calibration:
         sha256: Digest of that file.
         seed: Seed that they were drawn with.
         batch: Most items in a batch.
+        check: Called before each batch; may raise, to end a pass over the data.
     """
 
     items: tuple[Item, ...]
@@ -40,6 +47,7 @@ class Calibration:
     sha256: str
     seed: int
     batch: int = BATCH
+    check: Callable[[], None] = _go_on
 
     def __len__(self) -> int:
         return len(self.items)
@@ -60,6 +68,7 @@ class Calibration:
         if limit is not None and limit < len(items):
             items = [items[i * len(items) // limit] for i in range(limit)]
         for batch in _batches(items, self.batch):
+            self.check()
             feeds = self.encode(batch)
             check_feeds(feeds, self.inputs, source="MODEL")
             yield feeds
@@ -81,11 +90,12 @@ def draw(
     file: Path | None,
     task: TaskSpec,
     encode: Encode,
-    inputs: tuple[TensorSpec, ...],
+    session: Session,
     *,
     count: int,
     seed: int,
     reading: SampleOptions | None = None,
+    check: Callable[[], None] = _go_on,
 ) -> Calibration:
     """The calibration set.
 
@@ -94,16 +104,19 @@ def draw(
         file: Data of its own for calibration, with or without labels.
         task: What the model is for.
         encode: Makes feeds of items.
-        inputs: The graph inputs.
+        session: The model; an `.npz` file for plain tensors is read as `read_runs` does.
         count: Most items.
         seed: Of the draw.
         reading: Which column holds the text.
+        check: See `Calibration`.
 
     Raises:
         InputError: The file cannot be read or does not fit the model.
     """
-    own = file is not None
-    if file is not None:
+    own, inputs = file is not None, session.inputs
+    if file is not None and task.name == "tensors":
+        samples, _ = read_runs(file, session)
+    elif file is not None:
         column = "" if reading is None else reading.text_column
         samples = read_samples(file, task, SampleOptions(labels=False, text_column=column))
     drawn = samples.head(count, seed=seed)
@@ -116,6 +129,7 @@ def draw(
         sha256=samples.sha256,
         seed=seed,
         batch=1 if is_whole(drawn.items[0], inputs) else BATCH,
+        check=check,
     )
     if own:
         next(found.feeds(limit=BATCH))  # what does not fit is said at once

@@ -11,6 +11,13 @@ HARDLY_LARGER = 1.02
 CLEARLY_FASTER = 0.93
 """A candidate that another one beats by so much in a first look at its latency is given up."""
 
+ALIKE = (
+    ("static-minmax-smooth", "static-minmax", "static-percentile", "static-entropy"),
+    ("blocks4", "blocks4-hqq", "blocks4-gptq"),
+)
+"""Methods that write the same operators and choose other numbers for them: as small, no faster, and
+maybe closer to the parent. They are tried until one of them keeps the promises or is beaten."""
+
 NEITHER = "neither smaller nor faster than its parent"
 
 
@@ -91,6 +98,27 @@ def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate
         ),
         None,
     )
+
+
+def spared_by(method: str, tried: Sequence[Candidate]) -> Candidate | None:
+    """A candidate of a method like this one, after which this one cannot be the best any more.
+
+    It kept its promises, or was given up since another one is as small and clearly faster.
+    """
+    others = next((group for group in ALIKE if method in group), ())
+    return next(
+        (
+            found
+            for found in tried
+            if found.method in others and (not found.why or is_beaten(found))
+        ),
+        None,
+    )
+
+
+def is_beaten(candidate: Candidate) -> bool:
+    """Whether it was given up after the first look at its latency."""
+    return candidate.latency_ratio is not None and candidate.agreement is None
 
 
 def is_preferred(candidate: Candidate) -> bool:

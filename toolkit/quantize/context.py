@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.errors import ToolkitError
+from toolkit.quantize.budget import OutOfTimeError
 from toolkit.quantize.calibration import Calibration
 
 InstructionSet = Literal["native", "portable"]
@@ -113,7 +114,7 @@ def contained() -> Iterator[None]:
     try:
         with quieted():
             yield
-    except (OSError, QuantizerError, ToolkitError):  # a full disk is no property of the graph
+    except (OSError, OutOfTimeError, QuantizerError, ToolkitError):  # are nothing of the graph's
         raise
     except ImportError as error:
         raise QuantizerError(f"it needs {error.name}, which is not installed") from error

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.errors import InputError
 from toolkit.evaluate.company import STEADY
 from toolkit.evaluate.samples import Samples, stacked
-from toolkit.npz import write_npz
+from toolkit.npz import read_npz, write_npz
 from toolkit.runtime import Session
 from toolkit.tasks import Item
 from toolkit.tensors import Array, TensorSpec, describe, make_feeds
@@ -72,6 +72,26 @@ def samples_of(
         )
     stacked(items[:1], inputs)  # what does not fit is said at once
     return Samples(items=tuple(items), targets=None, columns={}, sha256=sha256.hexdigest())
+
+
+def read_runs(file: Path, session: Session) -> tuple[Samples, dict[str, Array]]:
+    """The samples of an `.npz` file, and all of its arrays; see `samples_of`.
+
+    Raises:
+        InputError: It is no `.npz` file, or does not fit the model.
+    """
+    if file.suffix.lower() != ".npz":
+        raise InputError(
+            f"{file} is no .npz file",
+            expected="an .npz with an array for each graph input: "
+            + ", ".join(f"{spec.name}: {spec}" for spec in session.inputs),
+        )
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
+    arrays = read_npz(file, content)
+    return samples_of(arrays, session, origin=file, sha256=hashlib.sha256(content)), arrays
 
 
 def random_samples(session: Session, *, seed: int) -> Samples:

@@ -1,30 +1,30 @@
 """One candidate on the user's data: answers, other settings, size and latency."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.evaluate.agreement import agreement, batch_invariance
+from toolkit.evaluate.agreement import agreement, changed
 from toolkit.evaluate.company import Setting, new_flips, other_settings
 from toolkit.evaluate.decisions import Decisions
 from toolkit.evaluate.metrics import Estimate, main_metric, wilson
 from toolkit.evaluate.reading import next_step
 from toolkit.evaluate.samples import Samples, stacked
-from toolkit.evaluate.scoring import BATCH, Answers, answer_all, runs_alone, score
+from toolkit.evaluate.scoring import BATCH, Answers, answer_all, labeled, runs_alone, score
 from toolkit.evaluate.tokens import perplexity
 from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.profiling.paired import PairedLatency, paired_latency
-from toolkit.quantize.choosing import dominated_by, missed
+from toolkit.quantize.budget import Budget
+from toolkit.quantize.choosing import dominated_by, missed, quality_missed
 from toolkit.quantize.outputs import SQNR, states, unrolled_db
 from toolkit.quantize.report import Candidate, Limits
 from toolkit.runtime import Session, SessionOptions, open_session
-from toolkit.tasks import Item, open_task
+from toolkit.tasks import Item, TaskSpec, open_task
 from toolkit.tensors import Array, Feeds
 
 LATENCY_SAMPLES = 32
@@ -36,30 +36,6 @@ ROUNDS, PAIRS = 8, 25
 """Of the comparison of latencies that is reported; see `paired_latency`."""
 CHUNK = 8 * BATCH
 """Samples between two looks at the clock; whole batches, so that company stays the same."""
-
-Clock = Callable[[], float]
-
-
-class OutOfTimeError(Exception):
-    """The budget ended while a candidate was made or measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """When the search ends.
-
-    Attributes:
-        end: By the clock; infinity where there is no budget.
-        clock: Monotonic seconds.
-    """
-
-    end: float = math.inf
-    clock: Clock = time.monotonic
-
-    def check(self, needed_s: float = 0.0) -> None:
-        """Raise OutOfTimeError where the end is reached, or what comes next would pass it."""
-        if self.clock() + needed_s >= self.end:
-            raise OutOfTimeError
 
 
 @dataclass(kw_only=True)
@@ -73,6 +49,7 @@ class Judge:
         limits: What they must keep.
         options: Session options, without spinning.
         budget: When to stop.
+        meaning: What the outputs are, where the package does not say.
         source: The parent's graph, once `start` was called.
     """
 
@@ -82,19 +59,24 @@ class Judge:
     limits: Limits
     options: SessionOptions
     budget: Budget = field(default_factory=Budget)
+    meaning: TaskSpec | None = None
 
     def start(self) -> None:
         """Measure the parent."""
         self.source = self.package.verified(self.parent)
         preprocessing = self.package.asset("preprocessing")
         session = self._open(self.source, self.parent.session_options)
-        self.task = open_task(self.package.contents.task, preprocessing, session.inputs)
+        self.task = open_task(
+            self.meaning or self.package.contents.task, preprocessing, session.inputs
+        )
         self.model = Model(self.package.path, self.parent.name, session, self.task)
         self.answers = self._answers(self.model, self.samples)
         self.metric = self._metric(self.answers, self.samples)
         self._few = self.samples.head(SETTINGS_SAMPLES, seed=0)
         self._screen = self.samples.head(SCREENED, seed=1)
-        self._screened = answer_all(self.model, self._screen)
+        self._is_screened = not self.is_language and len(self.samples) >= 2 * len(self._screen)
+        if self._is_screened:
+            self._screened = self._answers(self.model, self._screen)
         self._settings = self._in_settings(self.model, self.source, self.parent.session_options)
 
     @property
@@ -143,6 +125,7 @@ class Judge:
             session = self._open(file, config)
             model = Model(self.package.path, made.method, session, self.task)
             made = self._timed(made, file, config, rounds=2, pairs=8)
+            self.budget.check()
             better = dominated_by(made, passed)
             if better is not None:
                 return replace(made, why=f"{better.method} is as small, and faster")
@@ -159,13 +142,13 @@ class Judge:
         options = self.options if threads is None else replace(self.options, threads=threads)
         return open_session(file, options, config=config)
 
-    def _answers(self, model: Model, samples: Samples) -> Answers:
+    def _answers(self, model: Model, samples: Samples, *, batch_size: int = BATCH) -> Answers:
         """What `answer_all` gives, with a look at the clock now and then."""
         parts: list[Answers] = []
         for start in range(0, len(samples), CHUNK):
             self.budget.check()
             rows = range(start, min(start + CHUNK, len(samples)))
-            part = answer_all(model, samples.take(rows))
+            part = answer_all(model, samples.take(rows), batch_size=batch_size)
             if not isinstance(part, Decisions) and part.dtype.names:
                 part["text"] += start
             parts.append(part)
@@ -178,10 +161,9 @@ class Judge:
     def _screened_out(self, made: Candidate, model: Model) -> Candidate | None:
         """The candidate with a reason where a part of the samples shows that it will not pass."""
         few = self._screen
-        if self.is_language or len(self.samples) < 2 * len(few):
+        if not self._is_screened:
             return None
-        self.budget.check()
-        answers = answer_all(model, few)
+        answers = self._answers(model, few)
         task = self.task.specification
         close = agreement(task, self._screened, answers)
         reasons = []
@@ -199,7 +181,7 @@ class Judge:
             )
         flips = None
         if not reasons and not runs_alone(model, few):
-            flips = batch_invariance(model, few, answers).flips
+            flips = self._flips(model, few, answers)
             if flips > self.limits.max_batch_flips:
                 reasons.append(
                     f"batch mates change {flips} answers of {len(few)}, more than "
@@ -232,8 +214,8 @@ class Judge:
         assert not isinstance(answers, Decisions)
         assert not isinstance(self._screened, Decisions)
         truth = np.asarray(targets)
-        before = self._screened.argmax(axis=1) == truth
-        change = before.astype(np.float64) - (answers.argmax(axis=1) == truth)
+        before = labeled(self._screened, task).argmax(axis=1) == truth
+        change = before.astype(np.float64) - (labeled(answers, task).argmax(axis=1) == truth)
         return float(change.mean() - 1.96 * change.std(ddof=1) / math.sqrt(len(change)))
 
     def _measured(
@@ -242,12 +224,6 @@ class Judge:
         answers = self._answers(model, self.samples)
         close = agreement(self.task.specification, self.answers, answers)
         each_s = (made.latency_ms or 0.0) / 1e3
-        self.budget.check(each_s * len(self.samples))
-        flips = None
-        if not runs_alone(model, self.samples):
-            flips = batch_invariance(model, self.samples, answers).flips
-        self.budget.check()
-        settings = self._in_settings(model, file, config)
         metric = self._metric(answers, self.samples)
         measured = replace(
             made,
@@ -256,26 +232,41 @@ class Judge:
             if metric is None or self.metric is None
             else self.metric.value - metric.value,
             agreement=close.share,
-            batch_flips=flips,
-            flips=new_flips(settings, self._settings),
-            sqnr_db=self._sqnr_db(model),
-            unrolled_db=self._unrolled_db(model),
             perplexity_rise=self._perplexity_rise(answers),
             largest_change=close.largest_change,
             samples=len(self.samples),
+        )
+        if self._is_screened and quality_missed(measured, self.limits):
+            return measured  # the rest takes longer than all before it, and would change nothing
+        if not runs_alone(model, self.samples):
+            measured = replace(measured, batch_flips=self._flips(model, self.samples, answers))
+        measured = replace(
+            measured,
+            flips=new_flips(self._in_settings(model, file, config), self._settings),
+            sqnr_db=self._sqnr_db(model),
+            unrolled_db=self._unrolled_db(model),
         )
         both_s = each_s + (made.parent_latency_ms or 0.0) / 1e3
         self.budget.check(both_s * ROUNDS * PAIRS)
         return self._timed(measured, file, config, rounds=ROUNDS, pairs=PAIRS)
 
+    def _flips(self, model: Model, samples: Samples, together: Answers) -> int:
+        """Samples whose answer is another one when they run alone."""
+        alone = self._answers(model, samples, batch_size=1)
+        return changed(self.task.specification, alone, together)
+
     def _in_settings(
         self, model: Model, file: Path, config: Mapping[str, str]
     ) -> tuple[Setting, ...]:
+        self.budget.check()
         if self.is_language:
             return ()
-        return other_settings(
-            model, self._few, lambda threads: self._open(file, config, threads=threads)
-        )
+
+        def opened(threads: int) -> Session:
+            self.budget.check()
+            return self._open(file, config, threads=threads)
+
+        return other_settings(model, self._few, opened)
 
     def _sqnr_db(self, model: Model) -> float:
         """Of all outputs, over a few samples, each run alone; of plain tensors, the worst output's.
@@ -284,6 +275,7 @@ class Judge:
         """
         found = SQNR()
         for item in self._few.items:
+            self.budget.check()
             feeds = self.encode([item])
             found.add(self.model.session.run(feeds), model.session.run(feeds))
         return found.worst_db if self.is_tensors else found.together_db
@@ -296,6 +288,7 @@ class Judge:
         pairs = states(self.model.session, steps[0])
         if not pairs:
             return None
+        self.budget.check()
         return unrolled_db(self.model.session, model.session, steps, pairs)
 
     def _perplexity_rise(self, answers: Answers) -> float | None:
@@ -308,8 +301,12 @@ class Judge:
     def _timed(
         self, made: Candidate, file: Path, config: Mapping[str, str], *, rounds: int, pairs: int
     ) -> Candidate:
+        def reference() -> Session:
+            self.budget.check()
+            return self._open(self.source, self.parent.session_options)
+
         found: PairedLatency = paired_latency(
-            lambda: self._open(self.source, self.parent.session_options),
+            reference,
             lambda: self._open(file, config),
             self._latency_feeds(),
             rounds=rounds,

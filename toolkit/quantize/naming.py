@@ -6,6 +6,9 @@ from pathlib import Path
 
 from toolkit.errors import InputError
 
+LEAST_AXES = 2
+"""Of a weight that is multiplied with."""
+
 
 def with_names(model: Path, target: Path) -> Path:
     """The model, or a copy whose nodes all have names.
@@ -39,6 +42,19 @@ def with_names(model: Path, target: Path) -> Path:
     proto.graph.value_info.extend(others)
     onnx.save(proto, target)
     return target
+
+
+def has_hidden_weights(model: Path) -> bool:
+    """Whether nodes inside If, Loop or Scan multiply with weights, of theirs or from outside."""
+    import onnx_ir as ir
+
+    return any(
+        len(value.const_value.shape) >= LEAST_AXES
+        for body in ir.load(model).graph.subgraphs()
+        for node in body
+        for value in node.inputs
+        if value is not None and value.const_value is not None
+    )
 
 
 def check_nodes(model: Path, names: Collection[str]) -> None:

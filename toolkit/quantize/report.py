@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from toolkit.errors import CheckFailedError, StoppedError
 from toolkit.evaluate.metrics import Estimate
 
 Objective = Literal["latency", "size", "balanced"]
@@ -160,46 +159,19 @@ class QuantizeReport:
         return {**document, "chosen": self.chosen or None}
 
     @property
+    def is_bare(self) -> bool:
+        """Whether a bare file was quantized."""
+        return self.package.suffix.lower() == ".onnx"
+
+    @property
+    def is_language(self) -> bool:
+        """Whether candidates were held to their perplexity."""
+        return any(candidate.perplexity_rise is not None for candidate in self.candidates)
+
+    @property
     def closest(self) -> Candidate | None:
         """Of the candidates that were measured and not kept, the one that missed the least."""
         measured = [c for c in self.candidates if c.agreement is not None and c.why]
         if not measured:
             return None
         return max(measured, key=lambda c: (-c.why.count(";"), c.samples, c.agreement or 0.0))
-
-
-class QuantizeFailedError(CheckFailedError):
-    """No candidate kept its promises.
-
-    Attributes:
-        report: What was tried.
-    """
-
-    def __init__(self, report: QuantizeReport) -> None:
-        closest = report.closest
-        ended = f" before {report.stopped}" if report.stopped else ""
-        nearest = "" if closest is None else f" The closest was {closest.method}: {closest.why}"
-        reasons = "; ".join(f"{c.method}: {c.why}" for c in report.candidates if c is not closest)
-        super().__init__(
-            f"no quantized variant of {report.package} kept its promises{ended}; nothing was added",
-            expected=f"a drop of at most {report.limits.max_drop:g}, agreement of at least "
-            f"{report.limits.min_agreement:g}, at most {report.limits.max_batch_flips} batch "
-            f"flips, smaller or faster.{nearest or f' Tried {reasons}'}",
-            fix="raise --max-drop or --max-batch-flips if the use allows it, or keep fp32",
-        )
-        self.report = report
-
-
-class QuantizeStoppedError(StoppedError):
-    """The search was interrupted, and the best candidate that had passed by then was added.
-
-    Attributes:
-        report: What was tried and kept.
-    """
-
-    def __init__(self, report: QuantizeReport) -> None:
-        done = f"{report.chosen} was added to {report.package}"
-        if report.output is not None:
-            done = f"{report.output} was written"
-        super().__init__(f"interrupted; {done}: the best of what had kept its promises by then")
-        self.report = report

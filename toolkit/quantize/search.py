@@ -10,7 +10,8 @@ from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
 from toolkit.package import ModelPackage, is_bare, refuse_component
 from toolkit.package.write import check_variant_name
 from toolkit.progress import Progress, silent
-from toolkit.quantize.measuring import Budget, Judge
+from toolkit.quantize.budget import Budget
+from toolkit.quantize.measuring import Judge
 from toolkit.quantize.methods import suitable
 from toolkit.quantize.report import WITHOUT_LABELS, Limits, QuantizeReport
 from toolkit.quantize.trials import SearchOptions, Trials
@@ -46,7 +47,7 @@ def quantize(
     Args:
         source: The package, or a bare `.onnx` file.
         data: Labeled data; see `read_samples`. Without labels where `reading` says so. For a bare
-            file an `.npz`, whose labels do not count.
+            file an `.npz`, whose labels count where `reading` names their array.
         limits: What a candidate must keep.
         reading: Which columns and rows of the data count, and whether they have labels.
         methods: Short for `SearchOptions.methods`.
@@ -78,6 +79,7 @@ def quantize(
             path,
             data,
             output,
+            label_column="" if reading is None else reading.label_column,
             random_inputs=random_inputs,
             limits=limits,
             search=settings,
@@ -110,6 +112,7 @@ def quantize(
             limits=limits,
             options=replace(options or SessionOptions(), spinning=False),
             budget=Budget(end=end, clock=settings.clock),
+            meaning=settings.meaning,
         )
         trials = Trials(
             judge=judge,
@@ -131,11 +134,18 @@ def _refuse_of_bare(file: Path, *, name: str | None, reading: SampleOptions | No
             f"{file} is a bare model: the quantized one is called what -o says",
             fix="leave --name out",
         )
-    if reading is not None and (reading.text_column or reading.label_column or reading.where):
+    if reading is None:
+        return
+    if reading.text_column or reading.where:
         raise InputError(
-            f"{file} is a bare model, whose data has neither columns nor labels",
-            expected="an .npz with an array for each graph input",
-            fix="leave --text-column, --label-column and --where out",
+            f"{file} is a bare model, whose data has no columns",
+            expected="an .npz with an array for each graph input, and one of labels if you like",
+            fix="leave --text-column and --where out",
+        )
+    if reading.label_column and not reading.labels:
+        raise InputError(
+            f"labels {reading.label_column!r} were named, and are not to be looked at",
+            fix="leave --no-labels or --label-column out",
         )
 
 

@@ -19,6 +19,11 @@ ALPHA = 0.5
 _NORMALIZATIONS = {"LayerNormalization"}
 
 
+def is_smoothed(method: str) -> bool:
+    """Whether the method of this name migrates scales before it rounds."""
+    return method.endswith("-smooth")
+
+
 def migrate_scales(model: Path, target: Path, context: Context) -> int:
     """Write a copy of a model with some channels of activations narrower and their weights wider.
 

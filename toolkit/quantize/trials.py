@@ -10,20 +10,18 @@ from toolkit.evaluate.metrics import main_metric
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.progress import Progress
 from toolkit.quantize import calibration as calibrating
-from toolkit.quantize.choosing import best, is_preferred, quality_missed, score
+from toolkit.quantize.budget import OutOfTimeError
+from toolkit.quantize.choosing import best, is_preferred, quality_missed, score, spared_by
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
-from toolkit.quantize.measuring import Judge, OutOfTimeError
-from toolkit.quantize.naming import check_nodes, with_names
+from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
+from toolkit.quantize.measuring import Judge
+from toolkit.quantize.naming import check_nodes, has_hidden_weights, with_names
 from toolkit.quantize.publishing import Made, environment, publish, told
-from toolkit.quantize.report import (
-    Candidate,
-    Objective,
-    QuantizeFailedError,
-    QuantizeReport,
-    QuantizeStoppedError,
-)
+from toolkit.quantize.report import Candidate, Objective, QuantizeReport
 from toolkit.quantize.saturation import check_saturation
 from toolkit.quantize.sensitivity import Sensitivity, sensitivities
+from toolkit.quantize.smoothing import is_smoothed, migrate_scales
+from toolkit.tasks import TaskSpec
 
 REPAIRED = 2
 """Candidates that missed a limit on quality and are tried again with some nodes in float."""
@@ -50,6 +48,7 @@ class SearchOptions:
         isa: Whose integer products the variant is for: "portable" takes weights of 7 bits where
             sums could saturate on AVX2, and refuses what still does.
         without_config: The variant becomes a file that no session configuration goes with.
+        meaning: What the outputs are, where the package does not say: for a bare file with labels.
         clock: Monotonic seconds.
     """
 
@@ -62,6 +61,7 @@ class SearchOptions:
     seed: int = 0
     isa: InstructionSet = "native"
     without_config: bool = False
+    meaning: TaskSpec | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -79,7 +79,7 @@ class Trials:
         tried: The candidates, in order.
         made: Graphs of those that passed, by candidate.
         repaired: Methods that were tried with nodes in float.
-        ranked: Products by sensitivity, by what rounds.
+        ranked: Products by sensitivity, by what rounds them.
     """
 
     judge: Judge
@@ -91,7 +91,7 @@ class Trials:
     tried: list[Candidate] = field(default_factory=list)
     made: dict[str, Made] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
-    ranked: dict[tuple[str, int], tuple[Sensitivity, ...]] = field(default_factory=dict)
+    ranked: dict[tuple[str, int, bool], tuple[Sensitivity, ...]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Measure the parent and draw the calibration set."""
@@ -114,10 +114,11 @@ class Trials:
             settings.calibration,
             judge.task.specification,
             judge.encode,
-            judge.model.inputs,
+            judge.model.session,
             count=settings.calibration_samples,
             seed=settings.seed,
             reading=self.reading,
+            check=judge.budget.check,
         )
         self.context = Context(
             calibration=self.calibration,
@@ -133,12 +134,17 @@ class Trials:
 
     def run(self, methods: Sequence[Method]) -> str:
         """Try methods, and promising candidates with nodes in float; says why it ended early."""
-        if self.settings.without_config:
+        settings = self.settings
+        if settings.without_config:
             methods = [replace(method, session_options={}) for method in methods]
         known = {method.name: method for method in methods}
         try:
             for method in methods:
                 self.judge.budget.check()
+                like = None if settings.methods else spared_by(method.name, self.tried)
+                if like is not None:
+                    self._spare(method, like)
+                    continue
                 found = self._tried(method, method.name, self.context)
                 self._keep(found)
                 if self._is_promising(found, method) and self._is_near(found):
@@ -157,6 +163,19 @@ class Trials:
                 raise
             return INTERRUPTED
         return ""
+
+    def _spare(self, method: Method, like: Candidate) -> None:
+        """Take a method down that was not tried, since one like it says that it cannot win."""
+        why = f"{like.method} is as small and as fast" if not like.why else like.why
+        self.progress(f"{method.name}: not tried: {why}")
+        self.tried.append(
+            Candidate(
+                variant=self.name or method.precision,
+                method=method.name,
+                precision=method.precision,
+                why=f"not tried: {why}",
+            )
+        )
 
     def _tried(self, method: Method, label: str, context: Context) -> Candidate:
         """Make one candidate and measure it."""
@@ -197,7 +216,10 @@ class Trials:
         except (QuantizerError, InputError) as error:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
-            return replace(blank, why="no node of this graph could be quantized")
+            why = "no node of this graph could be quantized"
+            if has_hidden_weights(self.source):
+                why += "; it has weights inside If, Loop or Scan, where this method does not look"
+            return replace(blank, why=why)
         made = replace(blank, size_bytes=file.stat().st_size)
         if context.is_portable:
             found = check_saturation(file, self.calibration.feeds())
@@ -247,13 +269,11 @@ class Trials:
         if method.name in self.repaired or len(self.repaired) == REPAIRED:
             return
         self.repaired.append(method.name)
-        key = (method.grain, method.bits)
+        key = (method.grain, method.bits, is_smoothed(method.name))
         if key not in self.ranked:
             self.progress(f"{method.name}: which nodes are sensitive")
             try:
-                self.ranked[key] = sensitivities(
-                    self.source, self.context, grain=method.grain, bits=method.bits
-                )
+                self.ranked[key] = self._sensitivities(method)
             except (QuantizerError, InputError) as error:
                 self.progress(f"{method.name}: its sensitive nodes were not found: {error}")
                 return
@@ -268,6 +288,15 @@ class Trials:
             if not found.why or found.why.startswith("the quantizer failed"):
                 return
             count *= 2
+
+    def _sensitivities(self, method: Method) -> tuple[Sensitivity, ...]:
+        """On the graph that the method rounds, whose nodes keep their names."""
+        source = self.source
+        if is_smoothed(method.name):
+            smoothed = self.folder / "smoothed.onnx"
+            if migrate_scales(source, smoothed, self.context):
+                source = smoothed
+        return sensitivities(source, self.context, grain=method.grain, bits=method.bits)
 
     def finish(self, stopped: str, *, force: bool) -> QuantizeReport:
         """Publish the best candidate that kept its promises."""

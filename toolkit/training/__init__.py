@@ -9,6 +9,7 @@ Importing this package loads neither torch nor Lightning; `train` and `Run.modul
 """
 
 from toolkit.training.data import Data, Split, split_rows
+from toolkit.training.distillation import Distillation
 from toolkit.training.job import TrainReport, train
 from toolkit.training.partial import is_resumable
 from toolkit.training.progress import Progress
@@ -18,6 +19,7 @@ from toolkit.training.settings import Settings
 
 __all__ = [
     "Data",
+    "Distillation",
     "Progress",
     "Recipe",
     "Run",

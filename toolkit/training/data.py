@@ -19,10 +19,13 @@ class Split:
         targets: int64[items], indexes into the task's labels; for a regression float32[items], in
             the scale of the model's output (the logarithm where the task says "exp"). A language
             model learns its texts themselves: leave the targets out.
+        teacher: float32[items, labels], logits of the model that `toolkit train --distill` names;
+            training fills it in.
     """
 
     items: Sequence[Item]
     targets: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    teacher: Array | None = None
 
     def __post_init__(self) -> None:
         if not len(self.targets):  # one a text, which nothing reads
@@ -44,7 +47,9 @@ class Split:
         Args:
             rows: int64[any], positions.
         """
-        return Split(items=[self.items[row] for row in rows], targets=self.targets[rows])
+        teacher = None if self.teacher is None else self.teacher[rows]
+        items = [self.items[row] for row in rows]
+        return Split(items=items, targets=self.targets[rows], teacher=teacher)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The models of a training: one for each fold, then the final one."""
 
+import dataclasses
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import describe
 from toolkit.training.data import Data, Split, folds
+from toolkit.training.distillation import Teacher
 from toolkit.training.language import output_of
 from toolkit.training.loop import Curve, FitJob, fit, predict
 from toolkit.training.metrics import FoldScores, fold_scores, main_value
@@ -31,6 +33,8 @@ from toolkit.training.settings import Settings
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+ModelCheck = Callable[[nn.Module, TaskSpec, object, Rows], None]
+"""Raises for a new model that what comes later cannot take: module, task, preprocessing, rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,14 @@ class Fitted:
 
 
 def fit_recipe(
-    recipe: AnyRecipe, settings: Settings, folder: Path, progress: ProgressCallback | None
+    recipe: AnyRecipe,
+    settings: Settings,
+    folder: Path,
+    progress: ProgressCallback | None,
+    *,
+    check: ModelCheck | None = None,
+    teacher: Teacher | None = None,
+    prune: float = 0.0,
 ) -> Fitted:
     """Train the folds and the final model, going on with what `folder` holds.
 
@@ -81,15 +92,20 @@ def fit_recipe(
         settings: The recipe's, with the run's overrides.
         folder: Holds preprocessing and checkpoints, a folder a model.
         progress: Is told about every batch.
+        check: Refuses a model before it is trained.
+        teacher: Answers the training rows before the first model is trained.
+        prune: Share of the weights that become zero in every model.
 
     Raises:
-        InputError: A function of the recipe failed, or gave what does not fit its task.
+        InputError: A function of the recipe failed, or gave what does not fit its task; or the
+            teacher cannot read an item.
         CheckFailedError: The loss became infinite or NaN.
     """
-    with torch.random.fork_rng(devices=[]), _threads(settings.threads):
-        data = _ask(recipe, recipe.load, settings)
-        for split in (data.train, data.validation, data.test):
-            _check_targets(recipe.task, split)
+    with torch.random.fork_rng(devices=[]), torch_threads(settings.threads):
+        data = load_data(recipe, settings)
+        if teacher is not None:
+            taught = teacher.teach(data.train, threads=settings.threads, progress=progress)
+            data = dataclasses.replace(data, train=taught)
         values, seconds = [], 0.0
         if settings.folds:
             parts = folds(data.train, settings.folds, seed=settings.seed)
@@ -102,6 +118,9 @@ def fit_recipe(
                     folder=folder / f"fold-{number}",
                     phase=f"fold {number} of {settings.folds}",
                     progress=progress,
+                    check=check,
+                    teacher=teacher,
+                    prune=prune,
                 )
                 outputs = predict(model.module, Rows(model.task, held_out))
                 values.append(main_value(recipe.task, outputs, held_out.targets))
@@ -114,6 +133,9 @@ def fit_recipe(
             folder=folder / "final",
             phase="training",
             progress=progress,
+            check=check,
+            teacher=teacher,
+            prune=prune,
         )
     return Fitted(
         model=model,
@@ -123,8 +145,21 @@ def fit_recipe(
     )
 
 
+def load_data(recipe: AnyRecipe, settings: Settings) -> Data:
+    """All splits.
+
+    Raises:
+        InputError: The recipe cannot load them, or targets do not fit its task.
+    """
+    data = _ask(recipe, recipe.load, settings)
+    for split in (data.train, data.validation, data.test):
+        _check_targets(recipe.task, split)
+    return data
+
+
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch, 0 for as many as it has; as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -142,6 +177,9 @@ def _fit_model(
     folder: Path,
     phase: str,
     progress: ProgressCallback | None,
+    check: ModelCheck | None,
+    teacher: Teacher | None,
+    prune: float,
 ) -> FittedModel:
     folder.mkdir(exist_ok=True)
     prepared = folder / "preprocessing"
@@ -151,7 +189,7 @@ def _fit_model(
         write_preprocessing(recipe.task, fitted, new)
         new.rename(prepared)
     preprocessing = read_preprocessing(recipe.task, prepared)
-    task = _training_task(recipe.task, prepared, preprocessing)
+    task = training_task(recipe.task, prepared, preprocessing)
     rows = Rows(task, train)
     torch.manual_seed(settings.seed)
     module = _ask(recipe, recipe.build, settings, preprocessing)
@@ -161,6 +199,8 @@ def _fit_model(
     if recipe.calibrate is not None:
         _ask(recipe, recipe.calibrate, module, rows.feeds, rows.targets)
     _ask(recipe, _one_batch, recipe, module, rows)
+    if check is not None:
+        check(module, recipe.task, preprocessing, rows)
     job = FitJob(
         recipe=recipe,
         settings=settings,
@@ -169,6 +209,8 @@ def _fit_model(
         folder=folder,
         phase=phase,
         progress=progress,
+        teacher=teacher,
+        prune=prune,
     )
     curve, earlier = fit(module, job)
     return FittedModel(
@@ -176,7 +218,7 @@ def _fit_model(
     )
 
 
-def _training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
+def training_task(task: TaskSpec, prepared: Path, preprocessing: object) -> Task:
     """The task as the rows are encoded: what generates is trained on whole texts."""
     inputs = input_specs(task, preprocessing)
     if task.generation is None:

@@ -11,11 +11,13 @@ import msgspec
 
 from toolkit.errors import InputError, ToolkitError
 from toolkit.package.write import replacing
+from toolkit.training.distillation import Distillation, DistillationRecord, Teacher
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.partial import State, open_partial
 from toolkit.training.progress import ProgressCallback
+from toolkit.training.pruning import PruningRecord, check_share
 from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
-from toolkit.training.run import RUN_FILE
+from toolkit.training.run import RECIPE_FILE, RUN_FILE, WEIGHTS_FILE, Run, open_run
 from toolkit.training.settings import with_overrides
 
 
@@ -26,12 +28,16 @@ class TrainReport:
     Attributes:
         run: The run directory.
         name: The recipe's name.
-        metrics: Scores by split: "validation" and "test".
+        metrics: Scores of the float model by split: "validation" and "test".
         cross_validation: The main metric over the folds, where there were any.
         epochs: Epochs that ran.
         best_epoch: The one whose weights were kept, from 1.
         seconds: Of all sittings together.
         resumed: An interrupted training was continued.
+        distillation: The teacher, where there was one.
+        pruning: The zeros, where weights were pruned.
+        quantized: Scores of the quantized model by split; None without quantization-aware training.
+        qat_epochs: Epochs of that training.
     """
 
     run: Path
@@ -42,6 +48,10 @@ class TrainReport:
     best_epoch: int
     seconds: float
     resumed: bool
+    distillation: DistillationRecord | None = None
+    pruning: PruningRecord | None = None
+    quantized: Mapping[str, Scores] | None = None
+    qat_epochs: int = 0
 
 
 def train(
@@ -53,6 +63,10 @@ def train(
     fast: bool = False,
     resume: bool = False,
     force: bool = False,
+    distillation: Distillation | None = None,
+    prune: float = 0.0,
+    qat: bool = False,
+    origin: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> TrainReport:
     """Train a recipe and write its run directory.
@@ -69,11 +83,18 @@ def train(
             `seed` still come first.
         resume: Go on with an interrupted training of the same recipe and settings.
         force: Replace a run that stands at `output`, and an unfinished training too.
+        distillation: Whose answers to learn from beside the labels. The teacher reads the training
+            items once, before the first model is trained.
+        prune: Share of the weights, from 0 to 0.95, that training sets to zero.
+        qat: Train on with 8-bit rounding in the graph (quantization-aware training) and keep that
+            model beside the float one; the settings `qat_epochs` and `qat_rate` are for it.
+        origin: With `qat`, a run of the same recipe whose float model is taken instead of training
+            one. `settings` and `fast` then change that run's.
         progress: Is told about every batch.
 
     Raises:
-        InputError: The recipe, its data or a setting is not usable, or `output` is not empty; with
-            `force`, not empty and no run.
+        InputError: The recipe, its data, a setting or the teacher is not usable, or `output` is
+            not empty; with `force`, not empty and no run.
         SetupError: A package of the extra `train` is missing.
         CheckFailedError: The loss became infinite or NaN.
     """
@@ -88,29 +109,74 @@ def train(
             expected="`fast={setting: value}` in its Recipe",
             fix="leave out --fast, or name settings with --set",
         )
+    start = None if origin is None else _start(origin, file, qat=qat)
     hurried = dict(recipe.fast) if fast else {}
     overrides = hurried | dict(settings or {}) | ({} if seed is None else {"seed": seed})
-    chosen = with_overrides(recipe.settings, overrides)
+    defaults = recipe.settings
+    if start is not None:
+        defaults = with_overrides(defaults, start.record.settings)
+    chosen = with_overrides(defaults, overrides)
+    check_share(prune)
+    if qat and (distillation is not None or prune):
+        raise InputError(
+            f"--qat trains on after a {'pruning' if prune else 'distillation'}, not with it",
+            expected="two steps",
+            fix="train without --qat, and then with --qat --from RUN",
+        )
+    teacher = None if distillation is None else Teacher(distillation, recipe.task)
+    taught = None if teacher is None else teacher.record
     try:
-        from toolkit.training.fitting import fit_recipe
+        from toolkit.training.fitting import fit_recipe, load_data
+        from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
         from toolkit.training.writing import write_run
     except ImportError as error:
         raise missing_extra(error) or error from error
 
     source = file.read_bytes()
     state = State(
-        recipe_sha256=hashlib.sha256(source).hexdigest(), settings=msgspec.to_builtins(chosen)
+        recipe_sha256=hashlib.sha256(source).hexdigest(),
+        settings=msgspec.to_builtins(chosen),
+        origin="" if start is None else start.record.files[WEIGHTS_FILE],
+        options=_options(taught, prune),
     )
     with replacing(output, force=force) as staging:
         folder = open_partial(output, state, resume=resume, force=force)
         try:
-            fitted = fit_recipe(recipe, chosen, folder, progress)
+            if start is None:
+                fitted = fit_recipe(
+                    recipe,
+                    chosen,
+                    folder,
+                    progress,
+                    check=check_quantizable if qat else None,
+                    teacher=teacher,
+                    prune=prune,
+                )
+                record = write_run(
+                    staging,
+                    recipe=recipe,
+                    settings=chosen,
+                    source=source,
+                    fitted=fitted,
+                    started=started,
+                    distillation=taught,
+                    prune=prune,
+                )
+                data = fitted.data
+            else:
+                record, data = copy_float(start, staging), load_data(recipe, chosen)
+            if qat:
+                job = QatJob(
+                    recipe=recipe,
+                    settings=chosen,
+                    data=data,
+                    folder=folder / "qat",
+                    progress=progress,
+                )
+                record = add_quantized(staging, record, job)
         except ToolkitError:
             shutil.rmtree(folder)  # going on with it would end the same way
             raise
-        record = write_run(
-            staging, recipe=recipe, settings=chosen, source=source, fitted=fitted, started=started
-        )
     shutil.rmtree(folder)
     return TrainReport(
         run=output,
@@ -121,7 +187,40 @@ def train(
         best_epoch=record.best_epoch,
         seconds=record.seconds,
         resumed=resume,
+        distillation=record.distillation,
+        pruning=record.pruning,
+        quantized=None if record.qat is None else record.qat.metrics,
+        qat_epochs=0 if record.qat is None else record.qat.epochs,
     )
+
+
+def _options(taught: DistillationRecord | None, prune: float) -> dict[str, object]:
+    """What a resumed training must have been started with, by the names of the options."""
+    options: dict[str, object] = {"prune": prune} if prune else {}
+    if taught is not None:
+        options["distill"] = f"{taught.teacher}, {taught.variant}, sha256 {taught.sha256}"
+        options["distill-temperature"] = taught.temperature
+        options["distill-weight"] = taught.weight
+    return options
+
+
+def _start(origin: Path, recipe: Path, *, qat: bool) -> Run:
+    """The run to go on from."""
+    if not qat:
+        raise InputError(
+            f"nothing is to be done with the run {origin}",
+            expected="--from together with --qat",
+            fix="leave out --from, or pass --qat",
+        )
+    run = open_run(origin)
+    found = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    if found != run.recipe_sha256:
+        raise InputError(
+            f"{origin} was trained by another version of the recipe {recipe}",
+            expected=f"sha256 {run.recipe_sha256}, found {found}",
+            fix=f"toolkit train {origin / RECIPE_FILE} --qat --from {origin} -o RUN",
+        )
+    return run
 
 
 def _check_output(output: Path) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import signal
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +22,28 @@ from toolkit.errors import CheckFailedError, SetupError
 from toolkit.evaluate.metrics import main_metric
 from toolkit.tensors import Array
 from toolkit.training.averaging import Average
+from toolkit.training.distillation import Teacher
 from toolkit.training.language import TokenFigures, output_of
 from toolkit.training.metrics import main_value
 from toolkit.training.optimizers import Schedule, make_optimizer, make_schedule
 from toolkit.training.progress import Progress, ProgressCallback
+from toolkit.training.pruning import Pruner
+from toolkit.training.quiet import interruptible, quiet
 from toolkit.training.recipe import AnyRecipe
-from toolkit.training.rows import Batch, Rows, scoring_batches, scoring_order, training_batches
+from toolkit.training.rows import (
+    TEACHER,
+    Batch,
+    Rows,
+    scoring_batches,
+    scoring_order,
+    training_batches,
+)
 from toolkit.training.settings import Settings
 
 Curve = list[dict[str, float]]
 LOSS = "validation_loss"
+ZEROS = "zeros"
+"""A column of the curve where a model is pruned: the share of zeros at the end of the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,8 @@ class FitJob:
         folder: Holds the checkpoints; what lies there is resumed.
         phase: What progress calls this model.
         progress: Is told about every batch.
+        teacher: Whose answers the training rows carry.
+        prune: Share of the weights that become zero.
     """
 
     recipe: AnyRecipe
@@ -59,6 +69,8 @@ class FitJob:
     folder: Path
     phase: str
     progress: ProgressCallback | None
+    teacher: Teacher | None = None
+    prune: float = 0.0
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -86,7 +98,7 @@ def fit(module: nn.Module, job: FitJob) -> tuple[Curve, float]:
         loop = _Loop(module, job)
         last = job.folder / "last.ckpt"
         trainer = _trainer(job)
-        with _quiet(), _interruptible():
+        with quiet(), interruptible():
             trainer.fit(
                 loop,
                 training_batches(
@@ -105,6 +117,13 @@ def fit(module: nn.Module, job: FitJob) -> tuple[Curve, float]:
     module.load_state_dict(kept | stored.get("average", {}))
     module.eval()
     return outcome.curve, earlier
+
+
+def best_row(curve: Curve) -> int:
+    """Position of the epoch whose weights `fit` keeps."""
+    whole = curve[-1].get(ZEROS)
+    able = [row for row in range(len(curve)) if curve[row].get(ZEROS) == whole]
+    return min(able, key=lambda row: curve[row][LOSS])
 
 
 def predict(module: nn.Module, rows: Rows) -> Array:
@@ -136,6 +155,8 @@ class _Loop(pl.LightningModule):
         self._schedule: Schedule | None = None
         self._average = Average(module, job.settings.average) if job.settings.average else None
         self._steps = math.ceil(len(job.rows) / job.settings.batch_size) * job.settings.max_epochs
+        self._teacher = job.teacher
+        self._pruner = Pruner(module, job.prune, self._steps) if job.prune else None
         self._swap = ExitStack()
         self._train_loss = self._train_rows = self._rate = 0.0
         self._figures: dict[str, float] = {}
@@ -147,6 +168,11 @@ class _Loop(pl.LightningModule):
     def seconds(self) -> float:
         """Time spent so far, in all sittings."""
         return self.earlier_seconds + time.perf_counter() - self._started
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether the model is what it shall be: while it is pruned, it has too few zeros."""
+        return self._pruner is None or self._pruner.is_done
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.module, self._settings, self._recipe.rate)
@@ -164,23 +190,35 @@ class _Loop(pl.LightningModule):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         feeds, targets = batch
+        answers = feeds.pop(TEACHER, None)
         if self._recipe.augment is not None:
             feeds = self._recipe.augment(feeds)
-        loss = self._recipe.loss(output_of(self.module, feeds), targets)
+        outputs = output_of(self.module, feeds)
+        loss = self._recipe.loss(outputs, targets)
         self._train_loss += float(loss.detach()) * len(targets)
         self._train_rows += len(targets)
+        if self._teacher is not None and answers is not None:
+            loss = self._teacher.loss(loss, outputs, answers)
         if self._settings.l1:
             weights = (p for p in self.module.parameters() if p.ndim > 1)
             loss = loss + self._settings.l1 * sum(weight.abs().sum() for weight in weights)
         return loss
 
+    def on_before_optimizer_step(self, _optimizer: Any) -> None:
+        if self._pruner is not None:
+            self._pruner.drop_gradients()
+
     def on_train_batch_end(self, *_unused: Any) -> None:
         assert self._schedule is not None
+        if self._pruner is not None:
+            self._pruner.step()
         self._rate = self._schedule.optimizer.param_groups[0]["lr"]
         if self._settings.schedule == "linear":
             self._schedule.step()
         if self._average is not None:
             self._average.update()
+            if self._pruner is not None:
+                self._pruner.hold(self._average.values)
 
     def on_validation_epoch_start(self) -> None:
         if self._average is not None:
@@ -209,7 +247,8 @@ class _Loop(pl.LightningModule):
         self._finish(self._recipe.loss(outputs, targets), value)
 
     def _finish(self, loss: Tensor, value: float) -> None:
-        self.log(LOSS, loss)  # for the checkpoint and early stopping, which monitor it
+        # For the checkpoint and early stopping, which monitor it.
+        self.log(LOSS, loss if self.may_be_best else math.inf)
         self._figures = {LOSS: float(loss), self._metric: value}
 
     def on_train_epoch_end(self) -> None:
@@ -220,6 +259,8 @@ class _Loop(pl.LightningModule):
             "train_loss": self._train_loss / self._train_rows,
             **self._figures,
         }
+        if self._pruner is not None:
+            row[ZEROS] = self._pruner.reached
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row[LOSS])):
             raise CheckFailedError(
                 f"the loss of epoch {self.current_epoch + 1} is {row['train_loss']:g} on training "
@@ -238,11 +279,24 @@ class _Loop(pl.LightningModule):
         if self._average is not None:
             checkpoint["average"] = self._average.values
             checkpoint["average_steps"] = self._average.steps
+        if self._pruner is not None:
+            checkpoint["pruner"] = self._pruner.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.curve, self.earlier_seconds = checkpoint["curve"], checkpoint["seconds"]
         if self._average is not None:
             self._average.restore(checkpoint["average"], checkpoint["average_steps"])
+        if self._pruner is not None:
+            self._pruner.restore(checkpoint["pruner"])
+
+
+class _Patience(EarlyStopping):
+    """Counts no epoch in which the model cannot be the best one."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, _Loop)
+        if pl_module.may_be_best:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 class _Reporter(Callback):
@@ -285,11 +339,12 @@ def _trainer(job: FitJob) -> pl.Trainer:
         for name, monitor in (("best", LOSS), ("last", None))  # "last" holds the state of "best"
     ]
     if job.settings.patience:
-        callbacks.append(EarlyStopping(LOSS, patience=job.settings.patience))
+        patience = job.settings.patience
+        callbacks.append(_Patience(LOSS, patience=patience, check_on_train_epoch_end=True))
     if job.progress is not None:
         callbacks.append(_Reporter(job, job.progress))
     try:
-        with _quiet():
+        with quiet():
             return pl.Trainer(
                 accelerator=job.settings.accelerator,
                 devices=1,
@@ -309,40 +364,3 @@ def _trainer(job: FitJob) -> pl.Trainer:
             expected="a GPU that torch can use",
             fix="--set accelerator=cpu",
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's banners, tips and advice on data loaders."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for advice in _ADVICE:
-                warnings.filterwarnings("ignore", message=advice)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-_ADVICE = (
-    ".*does not have many workers.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*GPU available but not used.*",
-    ".*LeafSpec.* is deprecated.*",  # Lightning 2.6 with torch 2.13; drop when the pin moves
-)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning 2.6 turns Ctrl-C into `sys.exit(1)` and ignores SIGINT from then on."""
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from error

@@ -17,10 +17,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         recipe_sha256: Digest of the recipe's source.
         settings: All of them.
+        options: What else the weights depend on, by the name of the command's option.
+        origin: Digest of the weights of the run that it went on from; empty for none.
     """
 
     recipe_sha256: str
     settings: dict[str, Any]
+    options: dict[str, Any] = {}
+    origin: str = ""
 
 
 def open_partial(output: Path, state: State, *, resume: bool, force: bool) -> Path:
@@ -76,6 +80,12 @@ def _check_same(folder: Path, state: State) -> None:
             expected=f"sha256 {found.recipe_sha256}, found {state.recipe_sha256}",
             fix="pass --force to start again",
         )
+    if found.origin != state.origin:
+        raise InputError(
+            f"{folder} was started {'from another run' if found.origin else 'without --from'}",
+            expected=f"weights with sha256 {found.origin}" if found.origin else "no --from",
+            fix="pass --force to start again",
+        )
     for name, value in found.settings.items():
         if state.settings.get(name) != value:
             raise InputError(
@@ -83,3 +93,15 @@ def _check_same(folder: Path, state: State) -> None:
                 expected=f"{value!r}, with which {folder} was started",
                 fix=f"pass --set {name}={value}, or --force to start again",
             )
+    for name, value in (dict.fromkeys(state.options) | found.options).items():
+        if state.options.get(name) != value:
+            given, wanted = (_shown(one.options.get(name)) for one in (state, found))
+            raise InputError(
+                f"--{name} is {given}",
+                expected=f"{wanted}, with which {folder} was started",
+                fix="pass the same options as before, or --force to start again",
+            )
+
+
+def _shown(value: object) -> str:
+    return "not given" if value is None else str(value)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 import msgspec
 
 from toolkit.errors import InputError, SetupError
+from toolkit.library_noise import silence_torchao
 from toolkit.tasks import TaskName, TaskSpec
 from toolkit.training.data import Data, Split
 from toolkit.training.settings import AnySettings, Settings, with_overrides
@@ -31,6 +32,7 @@ _TRAIN_PACKAGES = {
     "safetensors",
     "sklearn",
     "torch",
+    "torchao",
     "transformers",
 }
 
@@ -121,6 +123,7 @@ def load_recipe(file: Path) -> AnyRecipe:
             f"the recipe {file} cannot be read: {error.strerror}",
             expected="a Python file that exposes `recipe = Recipe(...)`",
         ) from error
+    silence_torchao()  # many recipes import transformers
     # Not importlib: it would leave a __pycache__ beside the recipe, that is, in the run directory.
     module = ModuleType(f"toolkit_recipe_{hashlib.sha256(source).hexdigest()[:16]}")
     module.__file__ = str(file)

@@ -22,6 +22,8 @@ Batch = tuple[dict[str, Tensor], Tensor]
 BUCKET_BATCHES = 50
 """Batches whose rows are sorted by length together: little padding, still a random order."""
 SCORING_BATCH = 256
+TEACHER = "teacher"
+"""Beside the feeds of a training batch: float32[batch, labels], the teacher's logits."""
 
 
 class Rows(Dataset[Batch]):
@@ -45,6 +47,7 @@ class Rows(Dataset[Batch]):
             end = self.ends[0] if self.ends else IGNORED
             targets = next_tokens(encoded["input_ids"], encoded["attention_mask"], end)
         self.targets = torch.from_numpy(np.ascontiguousarray(targets))
+        self.teacher = None if split.teacher is None else torch.from_numpy(split.teacher)
         mask = encoded.get("attention_mask")
         self.lengths: Array | None = None if mask is None else mask.sum(axis=1)
 
@@ -60,6 +63,17 @@ class Rows(Dataset[Batch]):
             if self.targets.ndim > 1:
                 return feeds, self.targets[rows, :longest]
         return feeds, self.targets[rows]
+
+
+class _TaughtRows(Dataset[Batch]):
+    """Rows whose batches carry the teacher's logits."""
+
+    def __init__(self, rows: Rows, teacher: Tensor) -> None:
+        self._rows, self._teacher = rows, teacher
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        feeds, targets = self._rows[rows]
+        return feeds | {TEACHER: self._teacher[rows]}, targets
 
 
 class ShuffledBatches(Sampler[list[int]]):
@@ -95,8 +109,9 @@ class ShuffledBatches(Sampler[list[int]]):
 
 
 def training_batches(rows: Rows, *, batch_size: int, seed: int) -> DataLoader[Batch]:
-    """Shuffled batches."""
-    return _loader(rows, ShuffledBatches(rows, batch_size, seed))
+    """Shuffled batches, with `TEACHER` among the feeds where there is one."""
+    taught = rows if rows.teacher is None else _TaughtRows(rows, rows.teacher)
+    return _loader(taught, ShuffledBatches(rows, batch_size, seed))
 
 
 def scoring_order(rows: Rows) -> Array:
@@ -111,7 +126,7 @@ def scoring_batches(rows: Rows) -> DataLoader[Batch]:
     return _loader(rows, _cut(scoring_order(rows), SCORING_BATCH))
 
 
-def _loader(rows: Rows, batches: Iterable[list[int]]) -> DataLoader[Batch]:
+def _loader(rows: Dataset[Batch], batches: Iterable[list[int]]) -> DataLoader[Batch]:
     # A loader draws a number whenever it starts: a generator of its own keeps it from moving
     # torch's, from which dropout and augmentation draw.
     return DataLoader(rows, sampler=batches, batch_size=None, generator=torch.Generator())

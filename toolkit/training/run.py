@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,45 @@ from toolkit.npz import read_npz
 from toolkit.package.integrity import check_files
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, TensorSpec
+from toolkit.training.distillation import DistillationRecord
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.preprocessing import input_specs, read_preprocessing
+from toolkit.training.pruning import PruningRecord
 from toolkit.training.recipe import load_recipe, missing_extra
 from toolkit.training.settings import with_overrides
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from toolkit.training.fake_quantization import FakeQuantized
+
 SCHEMA_VERSION = "1"
 RUN_FILE = "run.json"
 RECIPE_FILE = "recipe.py"
 WEIGHTS_FILE = "weights.safetensors"
 PREPROCESSING = "preprocessing"
+QAT_FOLDER = "qat"
+QAT_WEIGHTS = f"{QAT_FOLDER}/weights.safetensors"
 REFERENCE_INPUTS = "reference/inputs.npz"
 REFERENCE_ITEMS = "reference/items.json"
+
+
+class QatRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What quantization-aware training added to a run.
+
+    Attributes:
+        metrics: Of the quantized model, by split, "validation" and "test".
+        settings: All of them, as this training used them.
+        epochs: Epochs that ran.
+        best_epoch: The one whose weights were kept, from 1.
+        seconds: Of it alone, all sittings together.
+    """
+
+    metrics: dict[str, Scores]
+    settings: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    seconds: float
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +66,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         seed: Repeated from the settings, where people look for it.
         settings: All of them, as they were used.
         task: What goes in and what the output means.
-        metrics: By split, "validation" and "test".
+        metrics: Of the float model, by split, "validation" and "test".
         cross_validation: Where the settings asked for folds.
         epochs: Epochs that ran.
         best_epoch: The one whose weights were kept, from 1.
@@ -50,7 +74,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         rows: Size of each split.
         seconds: Training and measuring, all sittings of an interrupted training together.
         versions: Of Python and the packages that training used.
+        distillation: The teacher, where there was one.
+        pruning: The zeros, where weights were pruned.
         files: SHA-256 of every other file, by relative POSIX path.
+        qat: The quantized model that the run holds beside the float one; None for none.
     """
 
     schema_version: str
@@ -68,6 +95,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seconds: float
     versions: dict[str, str]
     files: dict[str, str]
+    distillation: DistillationRecord | None = None
+    pruning: PruningRecord | None = None
+    qat: QatRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +185,43 @@ class Run:
         except ImportError as error:
             raise missing_extra(error) or error from error
         module = recipe.build(settings, preprocessing)
-        weights = self.path / WEIGHTS_FILE
+        self._load(load_model, module, WEIGHTS_FILE)
+        return module.eval()
+
+    def fake_quantized(self, *, observed_steps: int = 0) -> FakeQuantized:
+        """The model with fake quantizers, in eval mode, as quantization-aware training left it.
+
+        Of a float run, the float model with fake quantizers that have seen nothing yet.
+
+        Args:
+            observed_steps: Batches that may move the ranges of activations.
+
+        Raises:
+            InputError: See `module`.
+            SetupError: torch, safetensors or torchao is not installed.
+        """
+        from safetensors.torch import load_model
+
+        from toolkit.training.fake_quantization import fake_quantized
+
+        module = fake_quantized(
+            self.module(),
+            self.reference_feeds,
+            self.dynamic_dimensions,
+            observed_steps=observed_steps,
+        )
+        if self.record.qat is not None:
+            self._load(load_model, module, QAT_WEIGHTS)
+        return module.eval()
+
+    def _load(self, load_model: Callable[..., Any], module: nn.Module, name: str) -> None:
         try:
-            load_model(module, weights)
+            load_model(module, self.path / name)
         except RuntimeError as error:  # torch's, for other names and shapes
             raise InputError(
-                f"{weights} does not fit the model that {self.path / RECIPE_FILE} builds: {error}"
+                f"{self.path / name} does not fit the model that {self.path / RECIPE_FILE} builds: "
+                f"{error}"
             ) from error
-        return module.eval()
 
 
 def open_run(path: Path) -> Run:

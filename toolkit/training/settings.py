@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folds: k of k-fold cross-validation on the training split, before the final model is
             trained on the whole of it; 0 for none.
         seed: Decides initial weights, order of rows, dropout, augmentation and folds.
+        qat_epochs: Epochs of quantization-aware training, which `toolkit train --qat` adds.
+        qat_rate: Its learning rate, as a share of `learning_rate`.
         threads: Of torch on the CPU; 0 leaves the choice to torch. Sums come out differently with
             another number of threads, so a fixed one makes results repeat on other machines of
             the kind; and small models gain little from two threads, but lose much when another
@@ -67,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     average: Fraction = 0.0
     folds: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    qat_epochs: Annotated[int, Meta(ge=1)] = 3
+    qat_rate: Annotated[float, Meta(gt=0)] = 0.1
     threads: Annotated[int, Meta(ge=0)] = 0
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
 

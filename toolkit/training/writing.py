@@ -18,9 +18,11 @@ from toolkit.package.integrity import file_hashes
 from toolkit.tasks import TaskSpec
 from toolkit.tasks.tabular import FeatureTable
 from toolkit.training.curve import draw_curve
+from toolkit.training.distillation import DistillationRecord
 from toolkit.training.fitting import Fitted, FittedModel
-from toolkit.training.loop import LOSS, Curve, predict
+from toolkit.training.loop import Curve, best_row, predict
 from toolkit.training.metrics import measure
+from toolkit.training.pruning import count_zeros
 from toolkit.training.recipe import AnyRecipe
 from toolkit.training.rows import Rows
 from toolkit.training.run import (
@@ -46,6 +48,8 @@ def write_run(
     source: bytes,
     fitted: Fitted,
     started: float,
+    distillation: DistillationRecord | None = None,
+    prune: float = 0.0,
 ) -> RunRecord:
     """Fill an empty folder.
 
@@ -56,6 +60,8 @@ def write_run(
         source: The recipe's file.
         fitted: What came of it.
         started: `time.perf_counter()` at the start of this sitting.
+        distillation: Who taught it.
+        prune: Share of the weights that were to become zero.
     """
     model, data = fitted.model, fitted.data
     (folder / RECIPE_FILE).write_bytes(source)
@@ -63,8 +69,8 @@ def write_run(
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it private
     if any(model.preprocessing.iterdir()):
         shutil.copytree(model.preprocessing, folder / PREPROCESSING)
-    _write_curve(folder / "curve.csv", model.curve)
-    best = min(range(len(model.curve)), key=lambda row: model.curve[row][LOSS])
+    write_curve(folder / "curve.csv", model.curve)
+    best = best_row(model.curve)
     draw_curve(model.curve, folder / "curve.png", metric=main_metric(recipe.task), best=best)
     _write_reference(folder, model, fitted)
     splits = {"validation": data.validation, "test": data.test}
@@ -88,14 +94,22 @@ def write_run(
         rows={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         seconds=round(fitted.earlier_seconds + time.perf_counter() - started, 1),
         versions=_versions(),
+        distillation=distillation,
+        pruning=count_zeros(model.module, prune, folder / WEIGHTS_FILE) if prune else None,
         files=hashes,
     )
-    encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    (folder / RUN_FILE).write_bytes(encoded + b"\n")
+    write_record(folder, record)
     return record
 
 
-def _write_curve(file: Path, curve: Curve) -> None:
+def write_record(folder: Path, record: RunRecord) -> None:
+    """`run.json`."""
+    encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    (folder / RUN_FILE).write_bytes(encoded + b"\n")
+
+
+def write_curve(file: Path, curve: Curve) -> None:
+    """The curve as CSV, one row an epoch."""
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, curve[0], lineterminator="\n")
         writer.writeheader()
