@@ -1,6 +1,5 @@
 """The gate: what is kept, what is refused, and what a failure leaves behind."""
 
-import itertools
 import json
 import math
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.quantize.graphs import WIDTH, normalized
-from tests.quantize.packages import ruin, write_data
+from tests.quantize.packages import ruin
 from toolkit.cli.main import main
 from toolkit.cli.quantized import _row
 from toolkit.errors import InputError
@@ -36,7 +35,6 @@ from toolkit.quantize import (
 from toolkit.quantize.context import Context
 from toolkit.quantize.methods import METHODS
 from toolkit.quantize.outputs import SQNR
-from toolkit.quantize.report import Objective
 from toolkit.tensors import Array
 
 FEW = ("weight-only", "dynamic", "static-minmax")
@@ -289,104 +287,6 @@ def test_a_failure_names_what_would_help(report: QuantizeReport, helps: str, nev
     promised, _, tried = failure.expected.partition(". ")
     assert ("drop" in promised) == bool(report.metric and not report.is_language)
     assert report.candidates[0].why in tried
-
-
-def test_sensitive_nodes_stay_in_float_until_the_limits_hold(
-    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-
-    def rough(model: Path, target: Path, context: Context) -> int:
-        count = weights.apply(model, target, context)
-        return count if context.keep else ruin(target, target, context)
-
-    weights = next(method for method in METHODS if method.name == "weight-only")
-    monkeypatch.setattr(methods, "METHODS", (replace(weights, name="rough", apply=rough),))
-    report = quantize(package.path, data, limits=Limits(max_drop=0.05), progress=told.append)
-    assert [candidate.method for candidate in report.candidates] == ["rough", "rough-keep1"]
-    assert report.candidates[1].kept
-    (node,) = ModelPackage.open(package.path).variant("int8").contents.details["kept_nodes"]
-    assert node in {"MatMul_2", "Gemm_4"}
-    assert any("which nodes are sensitive" in line for line in told)
-
-
-def test_a_screened_candidate_is_refused_on_a_part_of_the_samples(
-    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = write_data(tmp_path / "many.csv", package.path, rows=500)
-    monkeypatch.setattr(methods, "METHODS", (replace(METHODS[0], apply=ruin, keeps_nodes=False),))
-    with pytest.raises(QuantizeFailedError) as failed:
-        quantize(package.path, data, limits=Limits(min_agreement=0.9))
-    (candidate,) = failed.value.report.candidates
-    assert candidate.samples == measuring.SCREENED
-    assert "cannot reach 0.9" in candidate.why
-    assert "the metric drops by" in candidate.why
-
-
-def test_a_slower_copy_of_what_passed_is_given_up_early(
-    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights = next(method for method in METHODS if method.name == "weight-only")
-    times = itertools.chain([1.0, 1.0], itertools.repeat(3.0))
-
-    def timed(*arguments: object, **keywords: object) -> PairedLatency:
-        ratio = next(times)
-        ends = (ratio * 0.9, ratio * 1.1)
-        return PairedLatency(reference_ms=1.0, candidate_ms=ratio, ratio=ratio, ratio_95=ends)
-
-    monkeypatch.setattr(measuring, "paired_latency", timed)
-    monkeypatch.setattr(methods, "METHODS", (weights, replace(weights, name="again", rank=12)))
-    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
-    again = report.candidates[1]
-    assert again.why == "weight-only is as small, and faster"
-    assert again.agreement is None
-
-
-@pytest.mark.parametrize("passing", [True, False])
-def test_methods_like_one_that_passed_are_not_tried(
-    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch, passing: bool
-) -> None:
-    weights = next(method for method in METHODS if method.name == "weight-only")
-    names = ("blocks4", "other", "blocks4-gptq")
-    made = [replace(weights, name=name, rank=rank) for rank, name in enumerate(names)]
-    if not passing:
-        made[0] = replace(made[0], apply=ruin, keeps_nodes=False)
-    monkeypatch.setattr(methods, "METHODS", tuple(made))
-    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
-    assert [candidate.method for candidate in report.candidates] == [*names]
-    last = report.candidates[-1]
-    assert last.why.startswith("not tried: blocks4 is as small") == passing
-    assert (last.agreement is None) == passing
-    named = quantize(package.path, data, limits=Limits(max_drop=0.05), methods=names, force=True)
-    assert named.candidates[-1].agreement is not None
-
-
-def test_what_is_missed_on_all_samples_is_measured_no_further(
-    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = write_data(tmp_path / "many.csv", package.path, rows=500)
-    monkeypatch.setattr(measuring, "SCREENED", 8)  # on which all agree
-    limits = Limits(max_drop=1.0, min_agreement=0.9999)
-    with pytest.raises(QuantizeFailedError) as failed:
-        quantize(package.path, data, methods=["blocks4"], limits=limits)
-    (candidate, *_) = failed.value.report.candidates
-    assert candidate.samples == 500
-    assert candidate.agreement is not None
-    assert candidate.most_flips is None
-    assert "*" not in _row(candidate, failed.value.report.n)[0]
-
-
-@pytest.mark.parametrize(
-    "objective, chosen", [("latency", "fast"), ("size", "small"), ("balanced", "even")]
-)
-def test_the_objective_says_which_is_best(objective: Objective, chosen: str) -> None:
-    found = [
-        Candidate(variant="int8", method=name, size_bytes=size, latency_ratio=ratio)
-        for name, size, ratio in (("fast", 90, 0.3), ("small", 20, 1.2), ("even", 40, 0.5))
-    ]
-    first = choosing.best(found, objective, parent_bytes=100)
-    assert first is not None
-    assert first.method == chosen
 
 
 def test_the_table_and_the_page_hold_every_candidate(
