@@ -129,10 +129,10 @@ def test_token_ids_are_pythons_on_lines_of_mixed_scripts(name: str, tmp_path: Pa
     texts = mixed_texts(LINES, words=words)
     chosen = random.Random(2)  # noqa: S311 - no secret
     pairs = [[chosen.choice(texts), chosen.choice([*texts[:80], *texts])] for _ in range(PAIRS)]
-    items: list[object] = [*texts, *pairs, ["", ""], ["good", ""], ["", "good"]]
+    items: list[str | list[str]] = [*texts, *pairs, ["", ""], ["good", ""], ["", "good"]]
     expected = [
-        tokenizer.encode(*([item] if isinstance(item, str) else item))
-        for item in items  # type: ignore[misc]
+        tokenizer.encode(item) if isinstance(item, str) else tokenizer.encode(item[0], item[1])
+        for item in items
     ]
     found = answers(tokenizer, items, tmp_path)
     assert len(found) == len(expected) == LINES + PAIRS + 3

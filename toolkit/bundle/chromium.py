@@ -46,17 +46,19 @@ def find_chromium() -> str:
 
 
 class Page:
-    """One page. Requests that it made are in `requests`."""
+    """One page. Requests that it made are in `requests`, its browser is the process `process`."""
 
-    def __init__(self, to_browser: int, from_browser: int, deadline: float) -> None:
+    def __init__(self, process: int, to_browser: int, from_browser: int, deadline: float) -> None:
         """Opens an empty page.
 
         Args:
+            process: The browser's number.
             to_browser: Descriptor for commands.
             from_browser: Descriptor for answers and events.
             deadline: When to give up, of `time.monotonic()`.
         """
         self.requests: list[str] = []
+        self.process = process
         self._to, self._from, self._deadline = to_browser, from_browser, deadline
         self._unread = b""
         self._number = 0
@@ -161,7 +163,7 @@ def page(*, timeout_s: float, flags: Sequence[str] = ()) -> Iterator[Page]:
         command = [browser, *_FLAGS, *root, f"--user-data-dir={profile}", *flags]
         process, to_browser, from_browser = _start(command, {**os.environ, "HOME": profile})
         try:
-            yield Page(to_browser, from_browser, time.monotonic() + timeout_s)
+            yield Page(process, to_browser, from_browser, time.monotonic() + timeout_s)
         finally:
             os.close(to_browser)  # at which Chromium ends
             os.close(from_browser)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.bundle.apps import write_app
-from toolkit.bundle.examples import example_item, shell_example, source_example
+from toolkit.bundle.javascript import javascript, typed
 from toolkit.bundle.job import Job, Target
 from toolkit.bundle.npm import described, installed_libraries, package_name, pins, program
 from toolkit.bundle.report import Runtime, SelfTestReport
@@ -37,16 +37,15 @@ def check(job: Job) -> None:
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
     """Put the app and what it shares with the web beside `model/`; `npm ci` brings the rest."""
     name = package_name(job.package.manifest.package_name)
-    example = shell_example(job.model)
-    is_pair = job.model.text is not None and not isinstance(example_item(job.model), str)
     write_app(
         "node",
         folder,
         {
             "model": job.model,
             "package_name": name,
-            "example": f"--json {example}" if is_pair else example,
-            "example_js": source_example(job.model),
+            "is_text": isinstance(job.model.self_test.cases[0].item, str),
+            "shell": typed(job.model),
+            "source": javascript(job.model),
         },
     )
     write_app("javascript", folder / "lib", {})

@@ -11,11 +11,11 @@ from typing import Any
 
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.chromium import find_chromium, page
-from toolkit.bundle.examples import source_example
+from toolkit.bundle.javascript import javascript
 from toolkit.bundle.job import Job, Target
 from toolkit.bundle.npm import described, installed_libraries, package_name, pins
 from toolkit.bundle.report import Runtime, SelfTestReport
-from toolkit.bundle.sizes import RUNTIME_FOLDER
+from toolkit.bundle.sizes import LICENSES, RUNTIME_FOLDER
 from toolkit.bundle.testing import reported
 from toolkit.errors import CheckFailedError, InputError
 
@@ -57,7 +57,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
         {
             "model": job.model,
             "package_name": package_name(job.package.manifest.package_name),
-            "example_js": source_example(job.model),
+            "source": javascript(job.model),
             "webgpu": has_webgpu(job),
         },
     )
@@ -74,6 +74,8 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 def _write_runtime(
     job: Job, libraries: Path, versions: Mapping[str, str], folder: Path
 ) -> Sequence[Runtime]:
+    folder.mkdir()
+    licenses = folder.parent / LICENSES
     distribution = libraries / "onnxruntime-web" / "dist"
     wanted = {
         "onnxruntime-web": [
@@ -82,7 +84,7 @@ def _write_runtime(
     }
     if job.model.text:
         tokenizers = libraries / "@huggingface" / "tokenizers"
-        shutil.copyfile(tokenizers / "LICENSE", folder / "tokenizers.LICENSE.txt")
+        shutil.copyfile(tokenizers / "LICENSE", licenses / "tokenizers.txt")
         wanted["@huggingface/tokenizers"] = [tokenizers / "dist" / "tokenizers.min.mjs"]
     for copied in wanted.values():
         for file in copied:

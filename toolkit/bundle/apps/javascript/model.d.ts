@@ -15,8 +15,9 @@ export interface Classification {
   scores: Record<string, number>;
   labels?: string[];
 }
+/** A vector, or a vector a token. */
 export interface Embedding {
-  embedding: number[];
+  embedding: number[] | number[][];
 }
 export interface Value {
   value: number;
@@ -86,5 +87,6 @@ export declare class Model {
   answer(item: Item): Promise<Result>;
   encode(item: Item): Feeds;
   run(feeds: Feeds): Promise<Outputs>;
-  decode(outputs: Outputs): Result;
+  /** What the outputs for one item mean; `feeds` are those of the item. */
+  decode(outputs: Outputs, feeds: Feeds): Result;
 }

@@ -43,7 +43,8 @@ export class Model {
 
   /** The result of one item. */
   async answer(item) {
-    return this.decode(await this.run(this.encode(item)));
+    const feeds = this.encode(item);
+    return this.decode(await this.run(feeds), feeds);
   }
 
   /** Feeds for one item. */
@@ -68,18 +69,23 @@ export class Model {
     return turn;
   }
 
-  /** The result of one item's outputs. */
-  decode(outputs) {
+  /** The result of one item's outputs; the feeds say how long a text was. */
+  decode(outputs, feeds) {
     const { task } = this.about;
-    if (!task.output || task.name === "tensors") {
+    if (task.name === "tensors") {
       const all = Object.entries(outputs).map(([name, tensor]) => [
         name,
         { dtype: tensor.type, shape: [...tensor.dims], data: nested(tensor) },
       ]);
       return { outputs: Object.fromEntries(all) };
     }
+    if (task.name === "feature-extraction") {
+      const [embedding] = nested(outputs[task.output]);
+      const mask = task.output === "last_hidden_state" ? feeds.attention_mask : undefined;
+      const real = mask && numbers(mask.data).reduce((a, b) => a + b, 0); // a vector a token
+      return { embedding: mask ? embedding.slice(0, real) : embedding };
+    }
     const answer = numbers(outputs[task.output].data, outputs[task.output].type);
-    if (task.name === "feature-extraction") return { embedding: answer };
     if (!task.labels.length) {
       return { value: task.value_transform === "exp" ? Math.exp(answer[0]) : answer[0] };
     }
@@ -108,7 +114,7 @@ export class Model {
 
   #tokens(item) {
     const { text, inputs } = this.about;
-    const [first, second] = typeof item === "string" ? [item] : item;
+    const [first, second] = typeof item === "string" ? [item] : texts(item);
     const found = this.tokenizer.encode(first, second ?? null);
     const size = Math.max(text.length || found.ids.length, 1);
     const padded = (values, filler) =>
@@ -144,20 +150,21 @@ export class Model {
     );
   }
 
-  /** Pixels [height, width] or [height, width, channels], or flat, 0 to 255, to float32[1, channels, height, width]. */
+  /** Pixels [height, width], [height, width, channels] or flat, 0 to 255, to [1, channels, height, width]. */
   #pixels(pixels) {
     const { height, width, mode, scale, mean, std } = this.about.image;
     const channels = mode === "L" ? 1 : 3;
     const given = ArrayBuffer.isView(pixels) ? pixels : flat(pixels).values;
     const size = height * width;
-    if (!size || given.length !== size * channels) {
+    const step = given.length === size ? 1 : channels; // gray pixels fill every channel
+    if (!size || given.length !== size * step) {
       throw new Error(`${given.length} pixel values; expected ${height} x ${width} x ${channels}`);
     }
-    const values = new Float32Array(given.length);
+    const values = new Float32Array(size * channels);
     const factor = Math.fround(scale); // numpy, too, rounds to float32 after each step
     for (let c = 0; c < channels; c += 1) {
       for (let i = 0; i < size; i += 1) {
-        let value = Math.fround(given[i * channels + c] * factor);
+        let value = Math.fround(given[i * step + (step === 1 ? 0 : c)] * factor);
         if (mean.length) value = Math.fround(value - Math.fround(mean[c] ?? mean[0]));
         if (std.length) value = Math.fround(value / Math.fround(std[c] ?? std[0]));
         values[c * size + i] = value;
@@ -189,6 +196,11 @@ export function stored({ dtype, shape, offset, bytes }, content) {
   const [, Values] = TYPES[dtype];
   const start = content.byteOffset + offset;
   return { values: new Values(content.buffer.slice(start, start + bytes)), shape };
+}
+
+/** A pair of texts, as an array or by name. */
+function texts(item) {
+  return Array.isArray(item) ? item : [item.text, item.text_pair];
 }
 
 function probabilities(logits, { activation, labels, multi_label: several }) {

@@ -5,12 +5,11 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { openModel, testModel } from "./index.js";
 
-const USAGE = `usage: node cli.mjs [--json] [--threads N] [ITEM...]    items from stdin, one a line, if none is given
+const USAGE = `usage: node cli.mjs [--threads N] [ITEM...]    items from stdin, one a line, if none is given
        node cli.mjs --self-test`;
 
 const OPTIONS = {
   help: { type: "boolean", short: "h" },
-  json: { type: "boolean" }, // items are JSON, as a pair of texts must be
   "self-test": { type: "boolean" },
   threads: { type: "string", default: "0" },
 };
@@ -30,7 +29,7 @@ async function main({ values, positionals }) {
   const threads = Number(values.threads);
   if (!Number.isInteger(threads) || threads < 0) throw new Error("--threads takes a count; 0 for all cores");
   const model = await openModel({ threads });
-  const isText = model.about.text && !values.json;
+  const isText = typeof model.about.self_test.cases[0].item === "string"; // else JSON
   const items = positionals.length ? positionals : createInterface({ input: process.stdin });
   for await (const item of items) {
     console.log(JSON.stringify(await model.answer(isText ? item : JSON.parse(item))));

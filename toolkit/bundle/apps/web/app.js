@@ -119,7 +119,7 @@ async function start() {
     show("error", "");
     try {
       const feeds = model.encode(given(about));
-      const result = model.decode(await model.run(feeds));
+      const result = model.decode(await model.run(feeds), feeds);
       if (turn !== latest) return;
       display(result);
       const { middle, runs } = await median(model, feeds);
