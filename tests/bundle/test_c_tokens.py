@@ -33,7 +33,7 @@ def word_piece(normalizer: Any, pre_tokenizer: Any) -> Tokenizer:
     trainer = trainers.WordPieceTrainer(
         vocab_size=12_000, min_frequency=2, special_tokens=BERT, show_progress=False
     )
-    tokenizer.train_from_iterator(lines(seed=8), trainer)
+    tokenizer.train_from_iterator([line for line in lines(seed=8) if len(line) < 999], trainer)
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -53,7 +53,7 @@ def word_level() -> Tokenizer:
     tokenizer.post_processor = TemplateProcessing(single="$A [END]", special_tokens=[("[END]", 2)])
     special = ["[PAD]", "[UNK]", "[END]"]
     trainer = trainers.WordLevelTrainer(special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(lines(seed=8), trainer)
+    tokenizer.train_from_iterator([line for line in lines(seed=8) if len(line) < 999], trainer)
     return tokenizer
 
 
