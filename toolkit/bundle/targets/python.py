@@ -8,6 +8,7 @@ from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import AppModel
 from toolkit.bundle.examples import shell_example
 from toolkit.bundle.job import Job, Target
+from toolkit.bundle.qemu import needs_qemu, run_on_arm64
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_self_test
@@ -49,7 +50,16 @@ def _source(model: AppModel) -> str:
 
 
 def self_test(job: Job, folder: Path) -> SelfTestReport:
-    """Run it with this interpreter."""
+    """Run it with this interpreter, or with one of the device's architecture under qemu."""
+    if needs_qemu(job.options.architecture):
+        return run_on_arm64(
+            ["app.py", "--self-test"],
+            folder,
+            wheels=job.options.runtime,
+            root=job.options.sysroot,
+            shown=COMMAND,
+            timeout_s=job.options.timeout_s,
+        )
     return run_self_test(
         [sys.executable, "app.py", "--self-test"],
         folder,

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 WAITING = 64
-"""Requests at once; further ones get 503."""
+"""Connections at once; requests on further ones get 503."""
 
 
 async def _read(request: Request, most_bytes: int) -> bytes:
