@@ -21,7 +21,9 @@ from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
+from toolkit.package.tuned import machine_class
 from toolkit.package.write import CompiledFor, add_variant, staging_directory
+from toolkit.package.write_tuned import write_tuned
 from toolkit.runtime import Session
 
 UNTESTED = BundleOptions(self_test=False)
@@ -297,3 +299,15 @@ def test_licenses_of_what_is_in_the_bundle_come_along(
     bill = json.loads((folder / "sbom.cdx.json").read_text(encoding="utf-8"))
     inside = [one["properties"] for one in bill["components"] if one["type"] == "library"]
     assert inside == [[{"name": "toolkit:in-bundle", "value": "true"}]] * 3
+
+
+def test_what_was_tuned_for_this_machine_does_not_travel(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "tiny.ortpackage")
+    variant = package.variant().name
+    threads = {"session.intra_op_num_threads": "7"}
+    write_tuned(package, variant, session_options=threads, machine=machine_class(), evidence={})
+    tuned = ModelPackage.open(package.path)
+    assert tuned.variant().session_options == threads
+    made = bundle(tuned.path, target="python", output=tmp_path / "out")
+    document = json.loads((made.path / "model" / "model.json").read_text())
+    assert document["session_options"] == {}

@@ -82,12 +82,12 @@ def write_content(
             spec,
             texts,
             precision=variant.contents.precision,
-            session_options=variant.session_options,
+            session_options=variant.untuned_options,
         )
         spec = trimmed.task
         notes.append(trimmed.note)
     progress("reference cases")
-    session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.session_options)
+    session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.untuned_options)
     task = open_task(spec, preprocessing, session.inputs)
     self_test = write_cases(
         package,
@@ -118,7 +118,7 @@ def write_content(
         text=_text(spec, session.inputs),
         columns=_columns(package),
         image=spec.image,
-        session_options=dict(variant.session_options),
+        session_options=variant.untuned_options,
         self_test=self_test,
     )
     document.write(place / DOCUMENT)

@@ -27,7 +27,7 @@ from toolkit.package.integrity import (
     portable,
     refuse_links,
 )
-from toolkit.package.tuned import Split, options_here, split_here
+from toolkit.package.tuned import Split, options_here, split_here, untuned
 from toolkit.tensors import TensorSpec
 
 MANIFEST = "manifest.json"
@@ -90,6 +90,11 @@ class Variant:
     def session_options(self) -> dict[str, str]:
         """ONNX Runtime session configuration that the package asks for on this machine."""
         return options_here(self.entry.executor_info.ort.session_options, self.contents.details)
+
+    @property
+    def untuned_options(self) -> dict[str, str]:
+        """Session options on a machine that nothing was tuned for."""
+        return untuned(self.entry.executor_info.ort.session_options, self.contents.details)
 
     def split(self, provider: str) -> Split | None:
         """How piles of samples are split best here, if that was tuned for the provider."""
