@@ -30,7 +30,7 @@ def in_python(folder: Path, runs: int, threads: int) -> dict[str, float]:
     """Milliseconds of the graph's runs on the bundle's first reference case, in this process."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import numpy as np
-    import onnxruntime as ort  # noqa: TID251 - what the C program is compared with
+    import onnxruntime as ort
 
     about = json.loads((folder / "model/model.json").read_text(encoding="utf-8"))
     content = (folder / "model" / about["self_test"]["file"]).read_bytes()

@@ -94,15 +94,14 @@ def test_a_self_test_that_fails_leaves_nothing_and_what_stood_there(
     package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(job: Job, folder: Path) -> Any:
-        made = python.write(job, folder)
         graph = folder / "model" / "model.onnx"
         graph.write_bytes(graph.read_bytes() + b"\0\0")
-        return made
+        return python.self_test(job, folder)
 
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    use(monkeypatch, write=broken)
+    use(monkeypatch, self_test=broken)
     with pytest.raises(CheckFailedError, match=r"python app.py --self-test"):
         bundle(package.path, target="python", output=folder, force=True)
     assert names(folder) == {"old.txt"}
