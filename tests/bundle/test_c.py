@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -47,7 +48,12 @@ def test_a_bundle_is_kept_after_its_self_test_on_the_installed_library(
     assert (runtime.size_bytes or 0) > 10_000_000
     assert {part.path for part in report.parts} >= {"include/LICENSE", "src/model.h", "README.md"}
     assert not (tmp_path / "bundle/build").exists()
-    assert len((tmp_path / "bundle/README.md").read_text().splitlines()) <= 45
+    readme = (tmp_path / "bundle/README.md").read_text()
+    assert len(readme.splitlines()) <= 45
+    (without_cmake,) = re.findall("`(cc .*)`\\. ", readme)
+    subprocess.run(without_cmake, shell=True, check=True, cwd=tmp_path / "bundle", timeout=120)  # noqa: S602 - ours
+    done = run(tmp_path / "bundle/app", "--self-test", folder=tmp_path / "bundle")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -171,7 +171,8 @@ static void run(OrtSession *session, int count, char **arguments) {
   size_t output_count = 0;
 
   check(ort->GetAllocatorWithDefaultOptions(&allocator), "getting the allocator");
-  check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "describing memory");
+  check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory),
+        "describing memory");
   check(ort->SessionGetOutputCount(session, &output_count), "counting outputs");
   if (count > MAX_TENSORS || output_count > MAX_TENSORS) fail("more than %d tensors", MAX_TENSORS);
   for (int i = 0; i < count; ++i) {

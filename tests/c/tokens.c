@@ -13,7 +13,8 @@
 
 static char *read_text(int32_t length) {
   char *text = malloc(length > 0 ? (size_t)length : 1);
-  if (text == NULL || (length > 0 && fread(text, 1, (size_t)length, stdin) != (size_t)length)) exit(1);
+  size_t wanted = length > 0 ? (size_t)length : 0;
+  if (text == NULL || fread(text, 1, wanted, stdin) != wanted) exit(1);
   return text;
 }
 

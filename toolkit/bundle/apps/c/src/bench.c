@@ -1,22 +1,13 @@
-#define _POSIX_C_SOURCE 200809L
-
 #include "bench.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "items.h"
 
 enum { WARM_UP = 10 };
-
-static double now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static int by_size(const void *left, const void *right) {
   double a = *(const double *)left, b = *(const double *)right;
@@ -45,18 +36,18 @@ static int once(const struct model *model, const char *item, struct model_tensor
                 struct model_tensor *outputs, double *all_ms, double *run_ms,
                 char message[MESSAGE_BYTES]) {
   struct model_result result;
-  double start = now_ms();
+  double start = model_clock_ms(false);
   if (encode(item, feeds, message) != 0) return -1;
-  double encoded = now_ms();
+  double encoded = model_clock_ms(false);
   int failed = model_run(model, feeds, outputs, message);
-  double ran = now_ms();
+  double ran = model_clock_ms(false);
   free_tensors(feeds, model_data.input_count);
   if (failed) return -1;
   failed = model_decode(outputs, &result, message);
   if (!failed) free_result(&result);
   free_tensors(outputs, model_data.output_count);
   *run_ms = ran - encoded;
-  *all_ms = now_ms() - start;
+  *all_ms = model_clock_ms(false) - start;
   return failed;
 }
 
@@ -64,24 +55,28 @@ int bench(const struct model *model, int runs, const char *item, char message[ME
   struct model_tensor *feeds = calloc(model_data.input_count, sizeof *feeds);
   struct model_tensor *outputs = calloc(model_data.output_count, sizeof *outputs);
   double *all = calloc((size_t)runs, sizeof *all), *run = calloc((size_t)runs, sizeof *run);
-  double first_at = 0, first_ms = 0, unused = 0;
+  double first_ms = 0, unused = 0;
   int failed = feeds == NULL || outputs == NULL || all == NULL || run == NULL
                    ? say(message, "no memory")
                    : once(model, item, feeds, outputs, &first_ms, &unused, message);
-  first_at = now_ms();
+  double first_at = model_clock_ms(false), first_cpu = model_clock_ms(true);
   for (int i = 0; !failed && i < WARM_UP; ++i)
     failed = once(model, item, feeds, outputs, &unused, &unused, message);
+  double cpu_before = model_clock_ms(true);
   for (int i = 0; !failed && i < runs; ++i)
     failed = once(model, item, feeds, outputs, &all[i], &run[i], message);
+  double cpu = (model_clock_ms(true) - cpu_before) / runs;
   if (!failed) {
     qsort(all, (size_t)runs, sizeof *all, by_size);
     qsort(run, (size_t)runs, sizeof *run, by_size);
+    struct session_time session = model_session_time(model);
     printf("{\"runs\": %d, \"warm_up\": %d, \"p50_ms\": %.6f, \"p90_ms\": %.6f, "
-           "\"run_p50_ms\": %.6f, \"run_least_ms\": %.6f, \"first_answer_ms\": %.6f, \"session_creation_ms\": %.6f, "
-           "\"first_answer_at_ms\": %.6f, \"runtime\": \"%s\"}\n",
+           "\"run_p50_ms\": %.6f, \"cpu_ms\": %.6f, \"first_answer_ms\": %.6f, "
+           "\"session_creation_ms\": %.6f, \"session_creation_cpu_ms\": %.6f, "
+           "\"first_answer_at_ms\": %.6f, \"first_answer_cpu_ms\": %.6f, \"runtime\": \"%s\"}\n",
            runs, WARM_UP, percentile(all, runs, 0.5), percentile(all, runs, 0.9),
-           percentile(run, runs, 0.5), run[0], first_ms, model_session_ms(model), first_at,
-           model_release(model));
+           percentile(run, runs, 0.5), cpu, first_ms, session.wall_ms, session.cpu_ms, first_at,
+           first_cpu, model_release(model));
   }
   free(feeds);
   free(outputs);

@@ -5,8 +5,9 @@
 #include "model.h"
 
 /* Answers an item `runs` times, the first reference case where `item` is NULL, and prints a line of
- * JSON: the time of the first answer on the monotonic clock, how long creating the session took,
- * and percentiles of encoding, running and decoding together and of running alone. */
+ * JSON: percentiles of encoding, running and decoding together, the median of running alone, the
+ * processors' time of an answer, and, of the first answer, when it was there on the monotonic clock
+ * and what of the processors' time it took since the program began. */
 int bench(const struct model *model, int runs, const char *item, char message[MESSAGE_BYTES]);
 
 #endif

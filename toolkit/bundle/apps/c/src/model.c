@@ -16,12 +16,12 @@ struct model {
   OrtMemoryInfo *memory;
   char release[64];
   char variant[VARIANT_BYTES];
-  double session_ms;
+  struct session_time session_time;
 };
 
-static double now_ms(void) {
+double model_clock_ms(bool cpu) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
@@ -63,9 +63,10 @@ static int start(struct model *model, const char *folder, const struct model_opt
                                                    model_data.settings[i].value),
                         model_data.settings[i].key, message);
   if (!failed) {
-    double before = now_ms();
+    double before = model_clock_ms(false), cpu_before = model_clock_ms(true);
     failed = open_session(model, folder, options->package, settings, message);
-    model->session_ms = now_ms() - before;
+    model->session_time =
+        (struct session_time){model_clock_ms(false) - before, model_clock_ms(true) - cpu_before};
   }
   if (settings != NULL) ort->ReleaseSessionOptions(settings);
   return failed ? -1 : 0;
@@ -97,7 +98,7 @@ const char *model_release(const struct model *model) { return model->release; }
 
 const char *model_variant(const struct model *model) { return model->variant; }
 
-double model_session_ms(const struct model *model) { return model->session_ms; }
+struct session_time model_session_time(const struct model *model) { return model->session_time; }
 
 /* Copies an output out of ONNX Runtime's memory. */
 static int take(const struct runtime *runtime, const OrtValue *value, const char *name,

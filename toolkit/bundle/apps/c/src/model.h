@@ -49,8 +49,12 @@ void model_close(struct model *model);
 const char *model_release(const struct model *model);
 const char *model_variant(const struct model *model);
 
-/* Milliseconds that creating ONNX Runtime's session took. */
-double model_session_ms(const struct model *model);
+/* Milliseconds that creating ONNX Runtime's session took: by the clock, and of the processors. */
+struct session_time {
+  double wall_ms, cpu_ms;
+};
+struct session_time model_session_time(const struct model *model);
+double model_clock_ms(bool cpu);
 
 /* Inputs of a text; of two where `second` is not NULL. Both are UTF-8 and need no NUL at the end.
  * `feeds` has room for model_data.input_count tensors, as in the next three. */

@@ -61,8 +61,8 @@ int load_runtime(const char *library, struct runtime *loaded, char message[MESSA
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL)
     return say(message,
-               "cannot load ONNX Runtime: %s; set ONNXRUNTIME_LIB to a libonnxruntime.so of 1.%d or "
-               "newer, or put it beside the program",
+               "cannot load ONNX Runtime: %s; set ONNXRUNTIME_LIB to a libonnxruntime.so of 1.%d "
+               "or newer, or put it beside the program",
                dlerror(), OLDEST_API);
   void *symbol = dlsym(handle, "OrtGetApiBase");
   if (symbol == NULL) return say(message, "%s exports no OrtGetApiBase", path);

@@ -29,7 +29,7 @@ static int compare(const char *text, size_t length, const char *other, size_t ot
   return order != 0 ? order : (length > other_length) - (length < other_length);
 }
 
-/* The token that reads `text`, `skip` bytes left out, among `count` tokens; NULL where none does. */
+/* The token that reads `text` behind `skip` bytes, among `count` tokens; NULL where none does. */
 static const struct token *find(const struct token *tokens, size_t count, size_t skip,
                                 const char *text, size_t length) {
   size_t low = 0, high = count;
