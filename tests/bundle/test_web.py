@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,17 @@ def bundled(package: ModelPackage, *, self_test: bool = False, **options: Any) -
     return bundle(package.path, target="web", output=folder, options=asked)
 
 
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that no test changes; a fresh one costs seconds, for gzip's sizes."""
+    package = text_package(tmp_path_factory.mktemp("texts") / "a.ortpackage")
+    return bundled(package).path
+
+
+def copied(folder: Path, place: Path) -> Path:
+    return Path(shutil.copytree(folder, place / "bundle"))
+
+
 @contextmanager
 def opened(folder: Path, query: str = "", *, flags: tuple[str, ...] = ()) -> Iterator[Page]:
     with web.served(folder) as address, page(timeout_s=120, flags=flags) as tab:
@@ -54,7 +66,7 @@ def answers(folder: Path, items: list[Any]) -> list[Any]:
       for (const item of {json.dumps(items)}) answers.push(await model.answer(item));
       return answers;
     }})()"""
-    with opened(folder) as tab:
+    with opened(folder, "?self-test") as tab:  # which needs no warm-up
         found: list[Any] = tab.evaluate(code)
         return found
 
@@ -124,15 +136,14 @@ def test_every_kind_of_item_is_answered_as_by_the_toolkit(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_threads_and_webgpu_are_as_asked_or_an_error(tmp_path: Path) -> None:
-    report = bundled(text_package(tmp_path / "a.ortpackage"))
+def test_threads_and_webgpu_are_as_asked_or_an_error(texts: Path) -> None:
     runs_on = "document.getElementById('runtime').textContent"
-    with opened(report.path, "?threads=1") as tab:
+    with opened(texts, "?threads=1") as tab:
         assert "WebAssembly, 1 thread." in tab.evaluate(runs_on)
-    with opened(report.path, "?provider=webgpu") as tab:
+    with opened(texts, "?provider=webgpu") as tab:
         assert tab.evaluate("document.body.dataset.state") == "failed"
         assert "no WebGPU" in tab.evaluate("document.getElementById('error').innerText")
-    with opened(report.path, "?provider=webgpu&self-test", flags=SOFTWARE_GPU) as tab:
+    with opened(texts, "?provider=webgpu&self-test", flags=SOFTWARE_GPU) as tab:
         said = json.loads(tab.evaluate("document.getElementById('verdict').textContent"))
         assert said["passed"] is True
         assert "WebGPU" in said["runtime"]
@@ -140,8 +151,10 @@ def test_threads_and_webgpu_are_as_asked_or_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
-def test_the_self_test_fails_when_one_byte_was_changed(name: str, tmp_path: Path) -> None:
-    folder = bundled(text_package(tmp_path / "a.ortpackage")).path
+def test_the_self_test_fails_when_one_byte_was_changed(
+    name: str, texts: Path, tmp_path: Path
+) -> None:
+    folder = copied(texts, tmp_path)
     file = folder / "model" / name
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -152,8 +165,8 @@ def test_the_self_test_fails_when_one_byte_was_changed(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_an_operator_that_the_runtime_lacks_is_named(tmp_path: Path) -> None:
-    folder = bundled(text_package(tmp_path / "a.ortpackage")).path
+def test_an_operator_that_the_runtime_lacks_is_named(texts: Path, tmp_path: Path) -> None:
+    folder = copied(texts, tmp_path)
     graph = folder / "model" / "model.onnx"
     value = helper.make_tensor_value_info
     node = helper.make_node(
@@ -217,16 +230,18 @@ def test_the_server_sends_the_headers_that_threads_need(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_integer_graph_carries_no_webgpu(tmp_path: Path) -> None:
-    package = text_package(tmp_path / "a.ortpackage")
-    folder = bundled(package).path
-    assert (folder / "runtime" / "ort.webgpu.min.mjs").is_file()
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    assert "?provider=webgpu" in readme
-    assert len(readme.splitlines()) <= 45
-    assert (folder / "LICENSES" / "onnxruntime-web.txt").is_file()
-    assert (folder / "LICENSES" / "tokenizers.txt").is_file()
-    assert "int8" in web.INTEGERS
+def test_a_float_graph_carries_webgpu_and_an_integer_one_does_not(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "INTEGERS", frozenset({"fp32"}))
+    without = bundled(text_package(tmp_path / "a.ortpackage")).path
+    for folder, has in ((texts, True), (without, False)):
+        assert (folder / "runtime" / "ort.webgpu.min.mjs").is_file() is has
+        readme = (folder / "README.md").read_text(encoding="utf-8")
+        assert ("?provider=webgpu" in readme) is has
+        assert len(readme.splitlines()) <= 45
+        assert (folder / "LICENSES" / "onnxruntime-web.txt").is_file()
+        assert (folder / "LICENSES" / "tokenizers.txt").is_file()
 
 
 @pytest.mark.slow
