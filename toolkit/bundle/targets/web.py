@@ -25,7 +25,7 @@ LARGEST_BYTES = 2**31 - 2**27
 """What a graph may have. It is read into one JavaScript array and parsed as one protobuf, neither
 of which takes 2 GiB; 128 MiB of that are left for activations."""
 
-INTEGERS = frozenset({"int8", "int16"})
+INTEGERS = frozenset({"int8", "int8-16bit"})
 """Precisions whose operators WebGPU does not have, so that its runtime would be dead weight."""
 
 _RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
