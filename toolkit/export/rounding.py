@@ -21,9 +21,9 @@ from toolkit.errors import CheckFailedError
 from toolkit.runtime import Session
 from toolkit.tensors import Array
 
-NEAR_TIE = 0.05
-"""How far from half way, in steps, a value may be that is rounded otherwise: what float errors and
-the few other roundings before it come to. A wrong scale or zero point is off by whole steps."""
+NEAR_TIE = 0.01
+"""How far from half way, in steps, a value may be that is rounded otherwise: a hundred times what
+float errors of one layer come to. A wrong scale or zero point is off by whole steps."""
 _QUANTIZED = re.compile(r"quantize_per_tensor(?:_(\d+))?")
 
 
@@ -67,7 +67,7 @@ class SameRoundings(nn.Module):
         """Their roundings in place of ours.
 
         Args:
-            exact: float32[any], in steps, before it is rounded.
+            exact: float64[any], in steps, before it is rounded.
             ours: uint8[any].
             theirs: uint8[any].
         """
@@ -100,4 +100,6 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         if func is not torch.ops.quantized_decomposed.quantize_per_tensor.default:
             return made
         value, scale, zero_point = args[:3]
-        return self._owner.decide(value / scale + zero_point, made, next(self._theirs))
+        return self._owner.decide(
+            value.to(torch.float64) / scale + zero_point, made, next(self._theirs)
+        )

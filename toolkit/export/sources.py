@@ -19,7 +19,7 @@ from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
 from toolkit.export.zeros import PRUNING
-from toolkit.library_noise import silence_torchao
+from toolkit.library_noise import silence_torchao, without_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -93,6 +93,8 @@ def open_source(
     if (path / _RUN_FILE).is_file():
         return _from_run(path)
     if checkpoint_at(path):
+        with export_extra():
+            without_torchao()
         from toolkit.export.checkpoint import open_checkpoint
 
         return open_checkpoint(path, work=work, options=checkpoint)
