@@ -95,32 +95,37 @@ class Trials:
     ranked: dict[tuple[str, int, bool], tuple[Sensitivity, ...]] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Measure the parent and draw the calibration set."""
+        """Measure the parent and draw the calibration set.
+
+        Raises:
+            InputError: The budget ended before that, a node to keep is unknown, or the calibration
+                data does not fit.
+        """
         judge, settings = self.judge, self.settings
         self.began = settings.clock()
         self.progress(f"{judge.parent.name}: {len(judge.samples)} samples")
         try:
             judge.start()
+            self.source = with_names(judge.source, self.folder / "named.onnx")
+            check_nodes(self.source, settings.keep)
+            self.calibration = calibrating.draw(
+                judge.samples,
+                settings.calibration,
+                judge.task.specification,
+                judge.encode,
+                judge.model.session,
+                count=settings.calibration_samples,
+                seed=settings.seed,
+                reading=self.reading,
+                check=judge.budget.check,
+            )
         except OutOfTimeError as error:
             raise InputError(
                 f"a budget of {settings.budget_s:g} s is not enough to run {judge.parent.name} on "
-                f"{len(judge.samples)} samples",
+                f"{len(judge.samples)} samples and to read the calibration data",
                 expected="time for a few variants",
                 fix="raise --budget, or quantize on fewer rows with --where",
             ) from error
-        self.source = with_names(judge.source, self.folder / "named.onnx")
-        check_nodes(self.source, settings.keep)
-        self.calibration = calibrating.draw(
-            judge.samples,
-            settings.calibration,
-            judge.task.specification,
-            judge.encode,
-            judge.model.session,
-            count=settings.calibration_samples,
-            seed=settings.seed,
-            reading=self.reading,
-            check=judge.budget.check,
-        )
         self.context = Context(
             calibration=self.calibration,
             keep=frozenset(settings.keep),
