@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,20 @@ def test_what_would_win_costs_less_than_the_best_so_far(
     missing = sized("missing", size, ratio, 0.9)
     assert choosing.would_win(missing, [first], objective, parent_bytes=10000) == wins
     assert choosing.would_win(missing, [], objective, parent_bytes=10000)
+
+
+@pytest.mark.parametrize(
+    "tried, spares",
+    [
+        ({}, True),
+        ({"why": "other is as small, and faster", "beaten_by": "other"}, True),
+        ({"why": "it does not run: an operator failed", "agreement": None}, False),
+        ({"why": "agreement 0.9000 is below 0.99"}, False),
+    ],
+)
+def test_only_what_passed_or_was_beaten_spares_methods_like_it(
+    tried: dict[str, Any], spares: bool
+) -> None:
+    found = replace(passed("blocks4", 0.5, 0.99), **tried)
+    assert (choosing.spared_by("blocks4-gptq", [found]) is found) == spares
+    assert choosing.spared_by("static-minmax", [found]) is None

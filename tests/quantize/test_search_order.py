@@ -72,6 +72,7 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
     report = quantize(package.path, data, limits=Limits(max_drop=0.05))
     again = report.candidates[1]
     assert again.why == "weight-only is as small, and faster"
+    assert again.beaten_by == "weight-only"
     assert again.agreement is None
 
 

@@ -154,18 +154,9 @@ def spared_by(method: str, tried: Sequence[Candidate]) -> Candidate | None:
     """
     others = next((group for group in ALIKE if method in group), ())
     return next(
-        (
-            found
-            for found in tried
-            if found.method in others and (not found.why or is_beaten(found))
-        ),
+        (found for found in tried if found.method in others and (not found.why or found.beaten_by)),
         None,
     )
-
-
-def is_beaten(candidate: Candidate) -> bool:
-    """Whether it was given up after the first look at its latency."""
-    return candidate.latency_ratio is not None and candidate.agreement is None
 
 
 def is_preferred(candidate: Candidate) -> bool:
