@@ -214,7 +214,7 @@ class Trials:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
             why = "no node of this graph could be quantized"
-            if has_hidden_weights(self.source):
+            if not method.reads_bodies and has_hidden_weights(self.source):
                 why += "; it has weights inside If, Loop or Scan, where this method does not look"
             return replace(blank, why=why)
         made = replace(blank, size_bytes=file.stat().st_size)
