@@ -16,8 +16,17 @@ from toolkit.cli.main import main
 from toolkit.errors import InputError
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.npz import write_npz
-from toolkit.quantize import Limits, QuantizeFailedError, SearchOptions, methods, quantize
+from toolkit.quantize import (
+    WITHOUT_LABELS,
+    Limits,
+    QuantizeFailedError,
+    SearchOptions,
+    methods,
+    quantize,
+)
 from toolkit.quantize.context import Context
+from toolkit.quantize.labels import with_labels
+from toolkit.quantize.layout import read_runs
 from toolkit.quantize.methods import METHODS
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tensors import Array
@@ -169,6 +178,25 @@ def test_labels_that_nobody_named_are_told_of(tmp_path: Path) -> None:
     assert report.metric == ""
     (note,) = report.notes
     assert "--label-column label" in note
+
+
+def test_labels_of_samples_that_were_read_already_are_never_dropped_in_silence(
+    tmp_path: Path,
+) -> None:
+    model, output = classifier(tmp_path / "model.onnx"), tmp_path / "out.onnx"
+    session = open_session(model, SessionOptions())
+    plain, arrays = read_runs(write(tmp_path / "data.npz", answer=np.arange(COUNT) % 5), session)
+    samples, _ = with_labels(plain, arrays, "answer", session, origin="data")
+    with pytest.raises(InputError, match="labels 'answer' were named") as refused:
+        quantize(model, samples, output=output, reading=NAMED)
+    assert ".npz" in refused.value.fix
+    with pytest.raises(InputError, match="beside data"):
+        quantize(model, samples, output=output, random_inputs=True)
+    report = quantize(model, samples, output=output, methods=["weight-only"])
+    assert (report.metric, report.limits) == ("", WITHOUT_LABELS)
+    (note,) = report.notes
+    assert "labels were not looked at" in note
+    assert quantize(model, plain, output=output, methods=["weight-only"], force=True).notes == ()
 
 
 def test_the_command_takes_labels_and_calibration_data(
