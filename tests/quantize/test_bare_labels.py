@@ -134,22 +134,25 @@ def test_agreement_is_that_of_labels_where_there_are_labels(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "labels, problem",
+    "labels, problem, fix",
     [
-        (np.arange(COUNT) % 7, "has the class 6 .sample 6., for which 'logits'"),
-        (np.arange(COUNT) % 3 - 1, "has the class -1"),
-        (np.arange(9), "holds 9 labels for 80 samples"),
-        (np.zeros(COUNT, np.int64), "every label of .* is 0"),
-        (np.zeros((COUNT, 2), np.int64), r"is int64\[80, 2\]"),
-        (np.full(COUNT, np.nan, np.float32), r"has the value nan .sample 0."),
-        (np.array(["a", "b"] * (COUNT // 2)), "is "),
+        (np.arange(COUNT) % 7, "has the class 6 .sample 6., for which 'logits'", "leave such"),
+        (np.arange(COUNT) % 3 - 1, "has the class -1", "number the classes as 'logits'"),
+        (np.arange(9), "holds 9 labels for 80 samples", "store 'answer' with 80 labels"),
+        (np.zeros(COUNT, np.int64), "every label of .* is 0", "leave --label-column out"),
+        (np.zeros((COUNT, 2), np.int64), r"is int64\[80, 2\]", "store 'answer' with one axis"),
+        (np.full(COUNT, np.nan, np.float32), r"has the value nan .sample 0.", "without a label"),
+        (np.array(["a", "b"] * (COUNT // 2)), "is ", "classes as their numbers"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels: Array, problem: str, tmp_path: Path) -> None:
+def test_labels_that_do_not_fit_are_refused(
+    labels: Array, problem: str, fix: str, tmp_path: Path
+) -> None:
     model = classifier(tmp_path / "model.onnx")
     np.savez(tmp_path / "data.npz", x=rows(COUNT), answer=labels)
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError, match=problem) as refused:
         quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", reading=NAMED)
+    assert fix in refused.value.fix
     assert not (tmp_path / "out.onnx").exists()
 
 
