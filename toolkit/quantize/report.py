@@ -11,7 +11,7 @@ from toolkit.evaluate.metrics import Estimate
 
 Objective = Literal["latency", "size", "balanced"]
 """What the best of several that keep their promises is: the fastest, the smallest, or that of the
-least product of both shares."""
+least product of both shares. What counts as equal, `choosing.best` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
