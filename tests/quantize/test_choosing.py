@@ -122,3 +122,16 @@ def test_only_what_passed_or_was_beaten_spares_methods_like_it(
     found = replace(passed("blocks4", 0.5, 0.99), **tried)
     assert (choosing.spared_by("blocks4-gptq", [found]) is found) == spares
     assert choosing.spared_by("static-minmax", [found]) is None
+
+
+@pytest.mark.parametrize("objective", ["latency", "size", "balanced"])
+def test_what_is_given_up_early_would_not_have_been_chosen(objective: Objective) -> None:
+    outcomes = set()
+    for percent in range(101, 130):
+        first = sized("first", 2500, 0.5, 0.990)
+        later = sized("later", 2451, 0.5 * percent / 100, 1.0)
+        is_given_up = choosing.dominated_by(later, [first]) is first
+        chosen = choosing.best([first, later], objective, parent_bytes=10000)
+        assert not (is_given_up and chosen is later), percent
+        outcomes.add((is_given_up, chosen is later))
+    assert {(True, False), (False, True)} <= outcomes  # else this tests nothing

@@ -17,9 +17,9 @@ AS_SMALL = 1.02
 """Files of at most so many times the smallest one's size count as equally small: two layouts of the
 same weights differ by a little."""
 
-CLEARLY_FASTER = 0.93
-"""A candidate that another one, as small as it, beats by so much in a first look at its latency is
-given up."""
+CLEARLY_FASTER = 1 / (AS_FAST * AS_SMALL)
+"""A candidate is given up after a first look at its latency where another one, as small as it,
+takes at most this share of its time: `best` would not choose it, however well it agrees."""
 
 ALIKE = (
     ("static-minmax-smooth", "static-minmax", "static-percentile", "static-entropy"),
