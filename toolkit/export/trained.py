@@ -165,7 +165,11 @@ def _compared(
     seed: int,
     say: Progress,
 ) -> tuple[ExportParity, Roundings | None]:
-    """The graph against the model; with the same roundings where float errors tell them apart."""
+    """The graph against the model; with the same roundings where float errors tell them apart.
+
+    Outputs are those of the session that users open either way. A second session, of the same graph
+    with its roundings as further outputs, only tells how it rounded.
+    """
     outputs = run_module(model, part.feeds, output_names=part.output_names)
     text = source.task.text
     at: dict[str, Any] = {
@@ -174,7 +178,8 @@ def _compared(
         "seed": seed,
         "say": say,
     }
-    plain = compared(part, open_session(file, OPTIONS), outputs, limit=math.inf, **at)
+    opened = open_session(file, OPTIONS)
+    plain = compared(part, opened, outputs, limit=math.inf, **at)
     if plain.max_abs_error <= LIMIT:
         return replace(plain, limit=LIMIT), None
     from toolkit.export.rounding import SameRoundings, rounded_names
@@ -182,19 +187,13 @@ def _compared(
     exposed = file.with_name("exposed.onnx")
     try:
         write(_exposing(proto, rounded_names(_values(proto))), exposed)
-        session = open_session(exposed, replace(OPTIONS, graph_level="none"))
+        session = open_session(exposed, OPTIONS)  # fused as the one that users open is
     finally:
         exposed.unlink(missing_ok=True)
     same = SameRoundings(model.converted(), session)
-    names = [*outputs]
-    pinned = replace(
-        part,
-        module=same,
-        read=lambda _feeds, found: {name: found[name] for name in names},
-    )
     say("parity with the same roundings")
     wanted = run_module(same, part.feeds, output_names=part.output_names)
-    parity = compared(pinned, session, wanted, limit=LIMIT, **at)
+    parity = compared(replace(part, module=same), opened, wanted, limit=LIMIT, **at)
     return parity, Roundings(
         compared=same.roundings,
         differing=same.differing,
