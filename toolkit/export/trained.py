@@ -18,6 +18,7 @@ from toolkit.export.qdq import tidied
 from toolkit.export.torch_graph import IR_VERSION, one_thread, run_module
 from toolkit.export.traced import OPTIONS
 from toolkit.export.weights import put_back, write
+from toolkit.export.zeros import zeros_of_pruned
 from toolkit.machine import installed_versions, instruction_set, this_machine
 from toolkit.package import ModelPackage
 from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
@@ -88,7 +89,8 @@ def add_trained(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        CheckFailedError: The graph does not compute what the model does.
+        CheckFailedError: The graph does not compute what the model does, or holds fewer zeros than
+            pruning left.
         InputError: The model cannot be exported.
         SetupError: torchao is not installed.
     """
@@ -105,6 +107,7 @@ def add_trained(
         proto = _traced(source, part, model, opset=opset, seed=seed)
         write(proto, file)
         graph.check(file, full=True)
+        zeros = zeros_of_pruned([file], source.metrics)
         parity, roundings = _compared(source, part, model, proto, file, seed=seed, say=progress)
         operators = _kernels(file, staging)
         session = open_session(file, OPTIONS)
@@ -127,6 +130,7 @@ def add_trained(
                 "trained": {**asdict(parity), "roundings": roundings and asdict(roundings)},
                 "metrics": dict(source.quantized_metrics),
                 "operators": operators,
+                **({} if zeros is None else {"zeros": asdict(zeros)}),
                 "max_drop": MAX_DROP,
                 "max_batch_flips": 0,
                 "machine": machine.cpu,
