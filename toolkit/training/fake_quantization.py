@@ -52,13 +52,22 @@ class FakeQuantized(nn.Module):
         ]
 
     def forward(self, **feeds: Tensor) -> Any:
-        """What the module returns for these feeds, with the rounding of 8-bit numbers."""
+        """What the module returns for these feeds, with the rounding of 8-bit numbers.
+
+        Raises:
+            FloatingPointError: A weight or an activation is NaN, so that it has no range.
+        """
         observes = self.training and int(self.steps) < self.observed_steps
         for quantizer in self._activations:
             quantizer.observer_enabled.fill_(int(observes))
         if self.training:
             self.steps += 1
-        return self.graph(**feeds)
+        try:
+            return self.graph(**feeds)
+        except AssertionError as error:  # torchao's observers assert that a range has two ends
+            if "should be less than max" not in str(error):
+                raise
+            raise FloatingPointError("a weight or an activation is NaN") from error
 
     def train(self, mode: bool = True) -> FakeQuantized:
         """Only the ranges care: the graph was made in eval mode, and torchao refuses to switch."""

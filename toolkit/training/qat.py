@@ -170,6 +170,7 @@ def _short(settings: Settings) -> Settings:
         max_epochs=settings.qat_epochs,
         learning_rate=settings.learning_rate * settings.qat_rate,
         patience=0,
+        dropout=0.0,
         folds=0,
         accelerator="cpu",
     )
@@ -193,6 +194,8 @@ def _fitted(
         folder=job.folder,
         phase=PHASE,
         progress=job.progress,
+        slower=f"--set qat_rate={job.settings.qat_rate / 10:g} --resume",
+        hold_zeros=run.record.pruning is not None,
     )
     curve, earlier = fit(module, fit_job)
     module.settle()
