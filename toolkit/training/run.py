@@ -200,10 +200,12 @@ class Run:
             InputError: See `module`.
             SetupError: torch, safetensors or torchao is not installed.
         """
-        from safetensors.torch import load_model
+        try:
+            from safetensors.torch import load_model
 
-        from toolkit.training.fake_quantization import fake_quantized
-
+            from toolkit.training.fake_quantization import fake_quantized
+        except ImportError as error:
+            raise missing_extra(error) or error from error
         module = fake_quantized(
             self.module(),
             self.reference_feeds,
