@@ -60,7 +60,8 @@ def zeros_of_pruned(models: list[Path], metrics: Mapping[str, Any]) -> GraphZero
         raise CheckFailedError(
             f"the exported graph has {found.zeros:,} weights that are zero",
             expected=f"at least the {trained:,} that training left",
-            fix="--exporter torch",
+            fix="export a run that was trained without --prune; of a model that generates text, "
+            "try --exporter torch first",
         )
     return found
 
