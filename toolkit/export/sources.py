@@ -20,7 +20,7 @@ from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
 from toolkit.export.zeros import PRUNING
-from toolkit.library_noise import silence_torchao, without_torchao
+from toolkit.library_noise import quiet_torchao, without_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -86,7 +86,13 @@ def open_source(
         SetupError: The extra `export` is not installed, or torchao is not and the run has a model
             from quantization-aware training.
     """
-    silence_torchao()
+    with quiet_torchao():
+        return _opened(source, work=work, checkpoint=checkpoint)
+
+
+def _opened(
+    source: str | Path | Exportable, *, work: Path, checkpoint: CheckpointOptions | None
+) -> TorchSource | Path:
     if isinstance(source, Exportable):
         return _from_exportable(source, source.name)
     path = Path(source)

@@ -8,7 +8,6 @@ in their place at the end.
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from torch.export import Dim
 from torch.fx import GraphModule, Node
 
 from toolkit.errors import InputError, SetupError
-from toolkit.library_noise import silence_torchao
+from toolkit.library_noise import less_logged
 from toolkit.tensors import Array
 from toolkit.training.recipe import TRAIN_EXTRA
 
@@ -211,7 +210,6 @@ def _sums_of(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor] | None:
 
 def _torchao() -> ModuleType:
     """PT2E of torchao."""
-    silence_torchao()
     try:
         with _quiet():
             from torchao.quantization.pt2e import quantize_pt2e
@@ -227,14 +225,9 @@ def _torchao() -> ModuleType:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch.export and torchao remark on themselves."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.export", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        less_logged("torch", "torch.export", "torch.utils._pytree", "torchao"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.errors import CheckFailedError, InputError, ToolkitError
+from toolkit.library_noise import quiet_torchao
 from toolkit.package.write import replacing
 from toolkit.training.distillation import Distillation, DistillationRecord, Teacher
 from toolkit.training.metrics import FoldScores, Scores
@@ -155,9 +156,10 @@ def train(
     teacher = None if distillation is None else Teacher(distillation, recipe.task)
     taught = None if teacher is None else teacher.record
     try:
-        from toolkit.training.fitting import fit_recipe, load_data
-        from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
-        from toolkit.training.writing import write_run
+        with quiet_torchao():
+            from toolkit.training.fitting import fit_recipe, load_data
+            from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
+            from toolkit.training.writing import write_run
     except ImportError as error:
         raise missing_extra(error) or error from error
 
