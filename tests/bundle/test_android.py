@@ -55,6 +55,16 @@ def test_sizes_that_are_asked_for_stand_in_the_graph(tmp_path: Path) -> None:
     assert [one.shape for one in document(report.path).inputs] == [(1, 7)]
 
 
+def test_weights_beside_a_graph_of_fixed_sizes_are_put_into_it(tmp_path: Path) -> None:
+    report = tabular(tmp_path, "android", batch=1, is_external=True)
+    package = tmp_path / "rows.ortpackage"
+    assert [file.name for file in package.rglob("weights.bin")] == ["weights.bin"]
+    assert sorted(document(report.path).files) == ["model.onnx", "self_test.bin"]
+    graph = (report.path / "model" / "model.onnx").read_bytes()
+    assert b"weights.bin" not in graph
+    onnx.checker.check_model(onnx.load_model_from_string(graph))
+
+
 def test_both_graphs_give_the_same_answers(folder: Path) -> None:
     feeds = {"numeric": np.array([[7.5]], np.float32), "categorical": np.array([[1]])}
     answers = [
