@@ -12,7 +12,7 @@ from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import example_item
 from toolkit.bundle.job import Job, Target
-from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here
+from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here, check_inputs
 from toolkit.bundle.mobile.predicted import predictions, sentence
 from toolkit.bundle.mobile.reduced import write_reduced
 from toolkit.bundle.mobile.tokenizer import check_text, write_tokenizer
@@ -52,6 +52,7 @@ def check(job: Job) -> None:
     """Refuse open sizes, element types that Java has no tensors of, and unknown tokenizers."""
     check_fixed(job.model, "Android")
     check_dtypes(job.model, DTYPES, "android")
+    check_inputs(job.model, "android")
     check_text(job, "android")
     _size_bytes(job.options.runtime)
 

@@ -10,7 +10,13 @@ from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import example_item
 from toolkit.bundle.job import Job, Target
-from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here, check_opset
+from toolkit.bundle.mobile.checked import (
+    check_dtypes,
+    check_fixed,
+    check_here,
+    check_inputs,
+    check_opset,
+)
 from toolkit.bundle.mobile.predicted import predictions, sentence
 from toolkit.bundle.mobile.reduced import write_reduced
 from toolkit.bundle.mobile.tokenizer import check_text, write_tokenizer
@@ -53,6 +59,7 @@ def check(job: Job) -> None:
     check_fixed(job.model, "iOS")
     check_dtypes(job.model, DTYPES, "ios")
     check_opset(job.package.verified(job.variant), NEWEST_OPSET, f"onnxruntime {ONNXRUNTIME}")
+    check_inputs(job.model, "ios")
     check_text(job, "ios")
     _size_bytes(job.options.runtime)
 
