@@ -112,8 +112,6 @@ public struct Document: Decodable {
     }
 
     struct Image: Decodable {
-        let height: Int
-        let width: Int
         let scale: Float
         let mean: [Float]
         let std: [Float]
@@ -136,6 +134,7 @@ public struct Document: Decodable {
         public let item: JSON?
         let inputs: [Stored]
         let outputs: [Stored]
+        let result: JSON?
     }
 
     public struct SelfTestPart: Decodable {
