@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 
 from tests.bundle.packages import picture_package
 from tests.bundle.phones import ITEMS, document, made, tabular
-from toolkit.bundle import BundleReport, bundle
+from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle.document import AppModel, Text
 from toolkit.bundle.mobile.checked import check_dtypes, check_here, check_inputs
 from toolkit.bundle.mobile.results import decoded, same
@@ -105,6 +105,30 @@ def test_the_report_says_where_the_self_test_ran_and_what_is_predicted(
         "1.29.0",
         False,
     )
+
+
+def test_predictions_follow_a_package_that_was_written_again(tmp_path: Path) -> None:
+    rows = tabular(tmp_path, "android", self_test=False)
+    shutil.rmtree(rows.package)
+    picture_package(
+        rows.package,
+        image=ImageSpec(height=4, width=5),
+        pictures=[np.zeros((4, 5, 3), int).tolist()],
+    )
+    options = BundleOptions(self_test=False)
+    pixels = bundle(rows.package, target="android", output=tmp_path / "other", options=options)
+    told = [[note for note in one.notes if "nnapi: pred" in note] for one in (rows, pixels)]
+    assert len(told[0]) == len(told[1]) == 1
+    assert told[0] != told[1]
+
+
+def test_a_store_is_named_where_the_bundle_has_more_than_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: BundleReport
+) -> None:
+    assert not [note for note in report.notes if "Google Play" in note]
+    monkeypatch.setattr(android, "PLAY_BYTES", 100)
+    more = tabular(tmp_path, "android", self_test=False)
+    assert len([note for note in more.notes if "Google Play delivers 200 MB" in note]) == 1
 
 
 def test_the_readme_fits_a_page_and_says_what_nobody_checked(folder: Path) -> None:
