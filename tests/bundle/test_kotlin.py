@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from tests.bundle import fetched
 from tests.bundle.android_classes import write_android
-from tests.bundle.packages import LABELS, picture_package, text_package
+from tests.bundle.packages import LABELS, picture_package, table_package, text_package
 from tests.bundle.phones import made, tabular
 from toolkit.bundle import BundleOptions, bundle
 from toolkit.bundle.targets import android
@@ -222,6 +222,30 @@ def test_rows_become_tensors_and_a_value(jvm: Jvm, tmp_path: Path) -> None:
     assert [one.get("error") for one in refused] == [
         f"area is {cell['area']}, no finite number" for cell in bad
     ]
+
+
+def test_rows_may_have_any_number_of_labels(jvm: Jvm, tmp_path: Path) -> None:
+    package = table_package(
+        tmp_path / "r.ortpackage",
+        rows=[{"area": "", "roof": "gable", "rooms": cell} for cell in (4, -2000)],
+        name="tabular-classification",
+        labels=LABELS,
+        activation="sigmoid",
+        multi_label=True,
+    )
+
+    def give_one_more(model: dict[str, Any]) -> None:
+        model["self_test"]["cases"][1]["result"]["labels"].append("yes")
+
+    odd = [{"area": 1, "roof": cell, "rooms": 1} for cell in ("dome", True, None)]
+    folder = _bundled(package, tmp_path / "b")
+    answer, test, device, dome, *refused = jvm.run(folder, "CPU", *odd)
+    assert (answer["result"]["labels"], test["problems"]) == ([*LABELS], "")
+    assert device == {"device": "passed"}
+    assert "result" in dome
+    assert refused == [{"error": f"roof is {cell}, no level"} for cell in ("true", "null")]
+    _, test, _ = jvm.run(_edited(folder, give_one_more))
+    assert test["problems"] == "case 2: postprocessing makes another result"
 
 
 @pytest.mark.parametrize("kind", ["gray for a graph of colors", "colors"])

@@ -55,8 +55,15 @@ public enum JSON: Codable, Equatable {
         case .string(let one): return one
         case .integer(let one): return String(one)
         case .number(let one): return String(one)
-        case .bool(let one): return one ? "True" : "False"
         default: return ""
+        }
+    }
+
+    /// Whether it may name one of a column's levels: a text, or a number as people write it.
+    var isLevel: Bool {
+        switch self {
+        case .string, .integer, .number: return true
+        default: return false
         }
     }
 

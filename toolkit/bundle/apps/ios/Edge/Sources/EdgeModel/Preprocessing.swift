@@ -53,6 +53,8 @@ extension Document {
                 } else {
                     throw EdgeError("\(column.name) is \(cell.text), no finite number")
                 }
+            } else if !cell.isLevel {
+                throw EdgeError("\(column.name) is \(cell), no level")
             } else if let level = column.levels?.firstIndex(of: cell.text) {
                 categorical.append(Double(level))
             } else if column.unknown == "other" {

@@ -72,6 +72,8 @@ class Preprocessing(private val document: Document, private val tokenizer: Token
                 numeric.add(number)
             } else {
                 val levels = column.getJSONArray("levels").strings()
+                // Python's words for these are others: they would pass for an unknown level.
+                require(cell !is Boolean && cell != JSONObject.NULL) { "$name is $cell, no level" }
                 val level = levels.indexOf(cell.toString())
                 require(level >= 0 || column.getString("unknown") == "other") {
                     "$name is $cell, none of $levels"
