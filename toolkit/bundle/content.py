@@ -71,7 +71,7 @@ def write_content(
     place.mkdir()
     spec = package.contents.task
     texts = None if options.trim is None else read_texts(options.trim, spec)
-    _write_graph(package, variant, options, place)
+    _write_graph(package, variant, target, options, place)
     preprocessing = _preprocessing(package, place)
     notes = []
     if texts is not None:
@@ -126,10 +126,11 @@ def write_content(
 
 
 def _write_graph(
-    package: ModelPackage, variant: Variant, options: BundleOptions, place: Path
+    package: ModelPackage, variant: Variant, target: Target, options: BundleOptions, place: Path
 ) -> None:
     model = package.verified(variant)
-    if options.fix_shapes:
+    # Of fixed sizes it is one file, weights included: sessions made from bytes find no second one.
+    if options.fix_shapes or target.needs_fixed_shapes:
         prepare(model, place / GRAPH, options.fix_shapes)
         return
     for name in variant.contents.files:
