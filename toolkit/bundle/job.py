@@ -27,8 +27,9 @@ class BundleOptions:
         max_size_bytes: What the bundle may have at most; None for any size.
         architecture: Processor of the device, for targets that run native code: "x86_64" or
             "arm64"; empty for this machine's.
-        runtime: A file or folder that holds the target's runtime, such as a wheel of another
-            architecture, a shared library, or a `node_modules`; None to look on this machine.
+        runtime: A file or folder that holds the target's runtime: for c a shared library or its
+            wheel, for python and docker a folder of wheels, for web and node a `node_modules`, for
+            android an .aar, for ios an .xcframework; None to look on this machine.
         sysroot: A root file system of the device's architecture, for qemu; None for the
             distribution's.
         self_test: Whether to run the bundle's self-test on its real runtime before it is kept.
@@ -94,6 +95,9 @@ class Target:
         check: Raises InputError where the target cannot hold the model, or SetupError where this
             machine lacks what making the bundle needs. Called before anything is written.
         tasks: Tasks whose app exists.
+        reads: The options among `architecture`, `runtime` and `sysroot` that it reads; others are
+            refused.
+        reads_for_another: Those that it reads only where `architecture` is not this machine's.
         needs_fixed_shapes: Whether the device takes no symbolic dimensions.
         largest_bytes: What the target can load at most.
         over_the_wire: Whether a browser is sent the files.
@@ -107,6 +111,8 @@ class Target:
     command: str
     check: Callable[[Job], None] = _anything
     tasks: frozenset[str] = ITEM_TASKS | TENSOR_TASKS
+    reads: frozenset[str] = frozenset()
+    reads_for_another: frozenset[str] = frozenset()
     needs_fixed_shapes: bool = False
     largest_bytes: int | None = None
     over_the_wire: bool = False

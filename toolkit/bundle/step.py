@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.bundle.content import write_content
 from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.licenses import write_licenses
+from toolkit.bundle.options import check_options
 from toolkit.bundle.report import BundleReport, Part, SelfTestReport
 from toolkit.bundle.sbom import write_sbom
 from toolkit.bundle.signing import signer
@@ -50,6 +51,7 @@ def bundle(
     """
     options = options or BundleOptions()
     made_for = target_named(target)
+    check_options(options, made_for)
     package = ModelPackage.open(Path(source))
     chosen = package.variant(variant)
     _check_fits(package, chosen, made_for)

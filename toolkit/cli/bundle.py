@@ -74,8 +74,9 @@ def bundle(
     runtime: Annotated[
         Path | None,
         typer.Option(
-            help="The target's runtime: a wheel or shared library of the device's architecture, or "
-            "a node_modules folder.",
+            help="The target's runtime. c: its shared library or wheel; python (another processor) "
+            "and docker: a folder of wheels; web and node: node_modules; android: an .aar; ios: an "
+            ".xcframework.",
             show_default="what is installed here",
         ),
     ] = None,

@@ -114,4 +114,6 @@ TARGET = Target(
     self_test=self_test,
     check=check,
     command=COMMAND,
+    reads=frozenset({"architecture", "runtime"}),
+    reads_for_another=frozenset({"sysroot"}),
 )

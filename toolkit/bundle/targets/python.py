@@ -75,4 +75,6 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"architecture"}),
+    reads_for_another=frozenset({"runtime", "sysroot"}),
 )

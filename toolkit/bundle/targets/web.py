@@ -162,6 +162,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     largest_bytes=LARGEST_BYTES,
     over_the_wire=True,
