@@ -19,6 +19,9 @@ from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import replacing
 from toolkit.progress import Progress, silent
 
+_ANY = "CPUExecutionProvider"
+"""What variants that are compiled for nothing run on."""
+
 
 def bundle(
     source: str | Path,
@@ -122,12 +125,14 @@ def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None
             expected=f"one of {', '.join(sorted(target.tasks))}",
             fix=f"toolkit.load({str(package.path)!r}) in Python runs it without torch",
         )
-    if variant.entry.ep != "CPUExecutionProvider":
+    if variant.entry.ep != _ANY:
+        others = [one.name for one in package.variants if one.entry.ep == _ANY]
         raise InputError(
             f"the variant {variant.name!r} was compiled for {variant.entry.ep}",
             expected="a variant that any processor runs",
-            fix="--variant "
-            + next(one.name for one in package.variants if one.entry.ep != variant.entry.ep),
+            fix=f"--variant {others[0]}"
+            if others
+            else f"{package.path} has none: export the model again with toolkit export",
         )
     size = variant.contents.size_bytes
     if target.largest_bytes is not None and size > target.largest_bytes:
