@@ -1,5 +1,6 @@
 """`toolkit bundle`."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -180,7 +181,7 @@ def _show(report: "BundleReport") -> None:
         )
     else:
         notes.append(f"self-test {test.where}")
-    notes += [*report.notes, f"(cd {report.path} && {test.command})"]
+    notes += [*report.notes, f"cd {shlex.quote(str(report.path))} && {test.command}"]
     output.show_table(
         f"{report.variant} of {report.package.name} for {report.target}",
         columns,

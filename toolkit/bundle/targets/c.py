@@ -23,7 +23,7 @@ from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_self_test
 from toolkit.bundle.tokenizing import check_tokenizer, tables_of
 
-COMMAND = "build/app --self-test"
+COMMAND = "cmake -S . -B build && cmake --build build && build/app --self-test"
 
 
 def check(job: Job) -> None:
@@ -107,6 +107,11 @@ def _example(model: AppModel) -> str:
     return "image.raw" if model.image is not None else "tensors.raw"
 
 
+def notes(_job: Job) -> Sequence[str]:
+    """Where the program looks for its library."""
+    return ("build/app loads $ONNXRUNTIME_LIB, or libonnxruntime.so beside it or the system's",)
+
+
 TARGET = Target(
     name="c",
     about="C11 sources with CMake, which load ONNX Runtime's shared library",
@@ -114,6 +119,7 @@ TARGET = Target(
     self_test=self_test,
     check=check,
     command=COMMAND,
+    notes=notes,
     reads=frozenset({"architecture", "runtime"}),
     reads_for_another=frozenset({"sysroot"}),
 )

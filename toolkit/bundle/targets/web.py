@@ -19,7 +19,9 @@ from toolkit.bundle.sizes import LICENSES, RUNTIME_FOLDER
 from toolkit.bundle.testing import reported
 from toolkit.errors import CheckFailedError, InputError
 
-COMMAND = "python serve.py, then open http://127.0.0.1:8000/?self-test"
+COMMAND = "python serve.py"
+PAGE = "http://127.0.0.1:8000/?self-test"
+"""The self-test, once the server runs."""
 
 LARGEST_BYTES = 2**31 - 2**27
 """What a graph may have. It is read into one JavaScript array and parsed as one protobuf, neither
@@ -156,12 +158,18 @@ def served(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
+def notes(_job: Job) -> Sequence[str]:
+    """What to open, since no command alone shows a page."""
+    return (f"the self-test in a browser: {PAGE}, once python serve.py runs",)
+
+
 TARGET = Target(
     name="web",
     about="a static page on onnxruntime-web, WebAssembly or WebGPU",
     write=write,
     self_test=self_test,
     command=COMMAND,
+    notes=notes,
     reads=frozenset({"runtime"}),
     check=check,
     largest_bytes=LARGEST_BYTES,
