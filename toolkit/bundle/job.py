@@ -60,6 +60,7 @@ class Job:
         package: Where the model comes from.
         variant: The variant.
         model: What the app is told, as written to `model/model.json`.
+        graph_bytes: Of the bundled graph with its weights, as trimmed and fixed.
         options: What the user asked for.
         progress: Told of each thing that begins.
         remarks: What a target found while it wrote, for the report's notes.
@@ -68,9 +69,14 @@ class Job:
     package: ModelPackage
     variant: Variant
     model: AppModel
+    graph_bytes: int
     options: BundleOptions
     progress: Progress = silent
     remarks: list[str] = field(default_factory=list)
+
+
+def _any_machine(_options: BundleOptions) -> None:
+    return None
 
 
 def _anything(_job: Job) -> None:
@@ -92,8 +98,10 @@ class Target:
             app needs.
         self_test: Runs the app's self-test in the folder, on its real runtime.
         command: The self-test's command, as the README says it.
-        check: Raises InputError where the target cannot hold the model, or SetupError where this
-            machine lacks what making the bundle needs. Called before anything is written.
+        setup: Raises SetupError where this machine lacks what making or testing the bundle needs.
+            Called before anything is written.
+        check: Raises InputError where the target cannot hold the model, once `model/` is complete
+            and before the app is written.
         tasks: Tasks whose app exists.
         reads: The options among `architecture`, `runtime` and `sysroot` that it reads; others are
             refused.
@@ -109,6 +117,7 @@ class Target:
     write: Callable[[Job, Path], Sequence[Runtime]]
     self_test: Callable[[Job, Path], SelfTestReport]
     command: str
+    setup: Callable[[BundleOptions], None] = _any_machine
     check: Callable[[Job], None] = _anything
     tasks: frozenset[str] = ITEM_TASKS | TENSOR_TASKS
     reads: frozenset[str] = frozenset()

@@ -58,6 +58,7 @@ def bundle(
     package = ModelPackage.open(Path(source))
     chosen = package.variant(variant)
     _check_fits(package, chosen, made_for)
+    made_for.setup(options)
     if made_for.needs_fixed_shapes:
         options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
     sign = None if options.sign is None else signer(options.sign, options.sign_password)
@@ -69,6 +70,7 @@ def bundle(
             package=package,
             variant=chosen,
             model=content.model,
+            graph_bytes=content.graph_bytes,
             options=options,
             progress=progress,
         )
@@ -133,12 +135,4 @@ def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None
             fix=f"--variant {others[0]}"
             if others
             else f"{package.path} has none: export the model again with toolkit export",
-        )
-    size = variant.contents.size_bytes
-    if target.largest_bytes is not None and size > target.largest_bytes:
-        raise InputError(
-            f"the variant {variant.name!r} has {size / 1e6:,.0f} MB",
-            expected=f"at most {target.largest_bytes / 1e6:,.0f} MB, which is what the target "
-            f"{target.name} can load",
-            fix="a smaller variant: toolkit quantize " + str(package.path),
         )

@@ -10,9 +10,10 @@ from toolkit.bundle.c_model import check_model, model_source
 from toolkit.bundle.c_source import HEADER, tokenizer_source
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import shell_example
-from toolkit.bundle.job import Job, Target
+from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.native import (
     build,
+    check_machine,
     missing_library,
     processor,
     release_of,
@@ -24,6 +25,12 @@ from toolkit.bundle.testing import run_self_test
 from toolkit.bundle.tokenizing import check_tokenizer, tables_of
 
 COMMAND = "cmake -S . -B build && cmake --build build && build/app --self-test"
+
+
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not build and run the program for its self-test."""
+    if options.self_test:
+        check_machine(options)
 
 
 def check(job: Job) -> None:
@@ -117,6 +124,7 @@ TARGET = Target(
     about="C11 sources with CMake, which load ONNX Runtime's shared library",
     write=write,
     self_test=self_test,
+    setup=setup,
     check=check,
     command=COMMAND,
     notes=notes,

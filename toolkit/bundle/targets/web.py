@@ -12,8 +12,8 @@ from typing import Any
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.chromium import find_chromium, page
 from toolkit.bundle.javascript import javascript
-from toolkit.bundle.job import Job, Target
-from toolkit.bundle.npm import described, installed_libraries, package_name, pins
+from toolkit.bundle.job import BundleOptions, Job, Target
+from toolkit.bundle.npm import described, installed_libraries, package_name, pins, program
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.sizes import LICENSES, RUNTIME_FOLDER
 from toolkit.bundle.testing import reported
@@ -40,9 +40,11 @@ _LICENSES = {"onnxruntime-web": "MIT", "@huggingface/tokenizers": "Apache-2.0"}
 _OTHERWISE = "--runtime NODE_MODULES, a folder that npm made elsewhere"
 
 
-def check(job: Job) -> None:
-    """Refuse what could not be tested, before the app is written."""
-    if job.options.self_test:
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not fetch the libraries or test the page."""
+    if options.runtime is None:
+        program("npm", "npm")
+    if options.self_test:
         find_chromium()
 
 
@@ -171,7 +173,7 @@ TARGET = Target(
     command=COMMAND,
     notes=notes,
     reads=frozenset({"runtime"}),
-    check=check,
+    setup=setup,
     largest_bytes=LARGEST_BYTES,
     over_the_wire=True,
 )
