@@ -37,12 +37,10 @@ class Content:
 
     Attributes:
         model: What its document says.
-        graph_bytes: Of the graph with its weights, as trimmed and fixed.
         notes: What was done to the model on the way, for people.
     """
 
     model: AppModel
-    graph_bytes: int
     notes: tuple[str, ...] = ()
 
 
@@ -90,9 +88,8 @@ def write_content(
         )
         spec = trimmed.task
         notes.append(trimmed.note)
-    graph_bytes = _size(place)
     check_graph_size(
-        graph_bytes, target.largest_bytes, f"the variant {variant.name!r}", package.path
+        _size(place), target.largest_bytes, f"the variant {variant.name!r}", package.path
     )
     progress("reference cases")
     session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.untuned_options)
@@ -130,7 +127,7 @@ def write_content(
         self_test=self_test,
     )
     document.write(place / DOCUMENT)
-    return Content(model=document, graph_bytes=graph_bytes, notes=tuple(notes))
+    return Content(model=document, notes=tuple(notes))
 
 
 def _size(place: Path) -> int:

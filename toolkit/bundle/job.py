@@ -60,7 +60,6 @@ class Job:
         package: Where the model comes from.
         variant: The variant.
         model: What the app is told, as written to `model/model.json`.
-        graph_bytes: Of the bundled graph with its weights, as trimmed and fixed.
         options: What the user asked for.
         progress: Told of each thing that begins.
         remarks: What a target found while it wrote, for the report's notes.
@@ -69,7 +68,6 @@ class Job:
     package: ModelPackage
     variant: Variant
     model: AppModel
-    graph_bytes: int
     options: BundleOptions
     progress: Progress = silent
     remarks: list[str] = field(default_factory=list)

@@ -70,7 +70,6 @@ def bundle(
             package=package,
             variant=chosen,
             model=content.model,
-            graph_bytes=content.graph_bytes,
             options=options,
             progress=progress,
         )

@@ -123,7 +123,7 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
 def notes(job: Job) -> Sequence[str]:
     """What is predicted, and what was not checked."""
     found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.graph_bytes > PLAY_BYTES:
+    if job.variant.contents.size_bytes > PLAY_BYTES:
         found.append(
             f"Google Play delivers {PLAY_BYTES // 10**6} MB of an app at once: put model/ into an "
             "asset pack"

@@ -114,7 +114,7 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
 def notes(job: Job) -> Sequence[str]:
     """What is predicted, and what was not checked."""
     found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.graph_bytes > CELLULAR_BYTES:
+    if job.variant.contents.size_bytes > CELLULAR_BYTES:
         found.append(
             f"the App Store asks before it downloads more than {CELLULAR_BYTES // 10**6} MB over a "
             "mobile network"
