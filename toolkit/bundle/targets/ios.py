@@ -132,6 +132,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     needs_fixed_shapes=True,
     largest_bytes=LARGEST_BYTES,
