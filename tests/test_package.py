@@ -21,6 +21,7 @@ from toolkit.package.format import (
     write_document,
 )
 from toolkit.package.integrity import asset_address, file_hashes
+from toolkit.package.replacing import replacing
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_a_failure_while_a_package_is_replaced_keeps_the_old_one(tmp_path: Path)
     before = snapshot(package.path)
 
     def replace_and_fail() -> None:
-        with writing.replacing(package.path, force=True) as staging:
+        with replacing(package.path, force=True) as staging:
             (staging / "half").write_text("written")
             raise KeyboardInterrupt
 
@@ -124,7 +125,7 @@ def test_a_directory_that_is_not_empty_needs_force(tmp_path: Path) -> None:
     (tmp_path / "kept" / "file").write_text("mine")
     with (
         pytest.raises(InputError, match="is not empty"),
-        writing.replacing(tmp_path / "kept", force=False),
+        replacing(tmp_path / "kept", force=False),
     ):
         pass
     assert (tmp_path / "kept" / "file").read_text() == "mine"
@@ -296,7 +297,7 @@ def test_an_interrupt_between_the_two_renames_keeps_the_old_package(
         return rename(self, target)
 
     def replace_it() -> None:
-        with writing.replacing(package.path, force=True) as staging:
+        with replacing(package.path, force=True) as staging:
             (staging / "half").write_text("written")
 
     with monkeypatch.context() as patched:

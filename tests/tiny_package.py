@@ -18,7 +18,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, add_variant, replacing, staging_directory, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, add_variant, staging_directory, write_package
 from toolkit.tasks import TaskSpec
 from toolkit.tasks.specification import TextSpec
 from toolkit.tensors import TensorSpec

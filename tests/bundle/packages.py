@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from toolkit.export.references import write_reference
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, replacing, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, write_package
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import ImageSpec, TaskSpec, TextSpec, open_task
 from toolkit.tasks.tabular import CategoricalColumn, FeatureTable, NumericColumn

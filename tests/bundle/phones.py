@@ -12,7 +12,8 @@ from tests.tiny_package import write_tiny_package
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle.document import AppModel
 from toolkit.package import Contents, Source
-from toolkit.package.write import Part, replacing, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, write_package
 from toolkit.tasks import TaskSpec
 from toolkit.tasks.tabular import CategoricalColumn, FeatureTable, NumericColumn
 from toolkit.tensors import TensorSpec

@@ -9,7 +9,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, replacing, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, write_package
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array

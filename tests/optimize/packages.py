@@ -8,7 +8,8 @@ import numpy as np
 from tests.optimize.graphs import Layer, feeds
 from toolkit.npz import write_npz
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, add_variant, replacing, staging_directory, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, add_variant, staging_directory, write_package
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import TaskSpec
 

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 
 from toolkit.npz import write_npz
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, add_variant, replacing, staging_directory, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, add_variant, staging_directory, write_package
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array, TensorSpec
 

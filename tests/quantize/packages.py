@@ -13,7 +13,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from toolkit import load
 from toolkit.package import Contents, ModelPackage, Source
-from toolkit.package.write import Part, replacing, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import Part, write_package
 from toolkit.quantize.context import Context
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tasks import TaskSpec, TextSpec

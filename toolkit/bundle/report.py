@@ -79,6 +79,7 @@ class BundleReport:
         self_test: How it ended.
         notes: What a person should know, such as what could not be checked here.
         signed: Whether it carries a signature.
+        replaced: Whether something stood at the path before.
     """
 
     package: Path
@@ -90,6 +91,7 @@ class BundleReport:
     self_test: SelfTestReport
     notes: Sequence[str]
     signed: bool
+    replaced: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -115,5 +117,6 @@ class BundleReport:
             "runtime": [vars(one) for one in self.runtime],
             "self_test": vars(self.self_test),
             "signed": self.signed,
+            "replaced": self.replaced,
             "notes": list(self.notes),
         }

@@ -16,7 +16,7 @@ from toolkit.bundle.targets import target_named
 from toolkit.compiling.sizes import chosen_sizes
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant
-from toolkit.package.write import replacing
+from toolkit.package.replacing import replacing
 from toolkit.progress import Progress, silent
 
 _ANY = "CPUExecutionProvider"
@@ -63,7 +63,10 @@ def bundle(
         options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
     sign = None if options.sign is None else signer(options.sign, options.sign_password)
     path = Path(output)
-    with replacing(path, force=force) as staging:
+    used = (options.runtime, options.sysroot, options.trim, options.sign)
+    sources = [package.path, *(one for one in used if one is not None)]
+    replaced = path.is_file() or (path.is_dir() and any(path.iterdir()))
+    with replacing(path, force=force, sources=sources) as staging:
         progress(f"{chosen.name} for {target}")
         content = write_content(package, chosen, made_for, options, staging, progress=progress)
         job = Job(
@@ -100,6 +103,7 @@ def bundle(
         self_test=tested,
         notes=(*content.notes, *job.remarks, *made_for.notes(job)),
         signed=options.sign is not None,
+        replaced=replaced,
     )
 
 

@@ -163,7 +163,7 @@ def _show(report: "BundleReport") -> None:
         + (["" if part.wire_bytes is None else output.size(part.wire_bytes)] if sent else [])
         for part in report.parts[:_SHOWN]
     ]
-    notes = []
+    notes = [f"replaced what stood at {report.path}"] if report.replaced else []
     if len(report.parts) > _SHOWN:
         notes.append(f"and {len(report.parts) - _SHOWN} smaller files")
     total = output.size(report.size_bytes)

@@ -26,7 +26,8 @@ from toolkit.package import SUFFIX, Contents, Source
 from toolkit.package.format import COMPONENT
 from toolkit.package.integrity import file_sha256
 from toolkit.package.package import MANIFEST
-from toolkit.package.write import MODEL_FILE, Part, replacing, write_package
+from toolkit.package.replacing import replacing
+from toolkit.package.write import MODEL_FILE, Part, write_package
 from toolkit.progress import Progress, silent
 from toolkit.runtime import open_session
 from toolkit.tasks import TaskSpec
@@ -132,7 +133,7 @@ def export(
     output = Path(output)
     _check_options(source, output, exporter=exporter, opset=opset, tolerance=tolerance)
     replaced = output.exists()
-    with _writing(output), replacing(output, force=force) as staging:
+    with _writing(output), replacing(output, force=force, sources=_files(source)) as staging:
         work = staging / ".work"  # beside the package, so that a large model is only renamed
         model = work / "model"
         model.mkdir(parents=True)
@@ -192,7 +193,7 @@ def _check_options(
         raise InputError(
             f"{output} is no name for a package",
             expected=f"a name that ends in {SUFFIX}",
-            fix=f"-o {output.with_suffix(SUFFIX)}",
+            fix=f"-o {output.resolve().with_suffix(SUFFIX).name}",
         )
     if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
         raise InputError(
@@ -216,6 +217,12 @@ def _check_options(
         )
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"the tolerance is {tolerance}", expected="a number from 0 on")
+
+
+def _files(source: str | Path | Exportable) -> list[Path]:
+    """The source, if it lies on the disk."""
+    path = None if isinstance(source, Exportable) else Path(source)
+    return [path] if path is not None and path.exists() else []
 
 
 @contextmanager

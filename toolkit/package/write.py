@@ -77,50 +77,6 @@ class CompiledFor:
     compatibility: str
 
 
-@contextmanager
-def replacing(path: Path, *, force: bool) -> Iterator[Path]:
-    """A new directory beside `path` that takes its place when the block ends well.
-
-    Args:
-        path: Where the directory shall stand.
-        force: Replace what stands there.
-
-    Raises:
-        InputError: Something that is no empty directory stands there and `force` is not given.
-    """
-    if not force and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
-        raise InputError(
-            f"{path} is not empty" if path.is_dir() else f"{path} is a file",
-            expected="a path that does not exist yet",
-            fix="pass --force to replace it, or another -o",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield staging
-        staging.chmod(0o755)  # mkdtemp makes it private
-        _swap(staging, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _swap(staging: Path, path: Path) -> None:
-    """Put `staging` where `path` is; what was there comes back when that fails."""
-    if not path.exists():
-        staging.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / path.name
-    try:
-        path.rename(old)
-        staging.rename(path)
-    except BaseException:  # an interrupt between the two must not lose both
-        if not path.exists():
-            old.rename(path)
-        raise
-    finally:
-        shutil.rmtree(old.parent, ignore_errors=True)
-
-
 def write_package(
     staging: Path,
     *,

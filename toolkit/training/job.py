@@ -11,7 +11,7 @@ import msgspec
 
 from toolkit.errors import CheckFailedError, InputError, ToolkitError
 from toolkit.library_noise import quiet_torchao
-from toolkit.package.write import replacing
+from toolkit.package.replacing import replacing
 from toolkit.training.distillation import Distillation, DistillationRecord, Teacher
 from toolkit.training.metrics import FoldScores, Scores
 from toolkit.training.partial import QAT, State, open_partial
@@ -164,13 +164,14 @@ def train(
         raise missing_extra(error) or error from error
 
     source = file.read_bytes()
+    given = [file, *(Path(one) for one in (origin, distillation and distillation.teacher) if one)]
     state = State(
         recipe_sha256=hashlib.sha256(source).hexdigest(),
         settings=msgspec.to_builtins(chosen),
         origin="" if start is None else start.record.files[WEIGHTS_FILE],
         options=_options(taught, prune, qat=qat),
     )
-    with replacing(output, force=force) as staging:
+    with replacing(output, force=force, sources=given) as staging:
         folder = open_partial(output, state, resume=resume, force=force)
         try:
             if start is None:

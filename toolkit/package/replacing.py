@@ -1,0 +1,90 @@
+"""A new directory in the place of an old one: whole or not at all, and never too much."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolkit.errors import InputError
+
+OURS = ("manifest.json", "run.json", "sbom.cdx.json")
+"""What a package, a run and a bundle hold: `--force` replaces a directory with one of them."""
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool, sources: Sequence[Path] = ()) -> Iterator[Path]:
+    """A new directory beside `path` that takes its place when the block ends well.
+
+    Args:
+        path: Where the directory shall stand; a link is followed.
+        force: Replace the package, run or bundle that stands there.
+        sources: What the new one is made of, which must not be replaced by it.
+
+    Raises:
+        InputError: Something that is no empty directory stands there and `force` is not given; or
+            it is none of ours, holds this process's working directory, the user's home or a
+            source, or lies in a source.
+    """
+    target = path.resolve()
+    _check_apart(path, target, sources)
+    if path.is_file() or (target.is_dir() and any(target.iterdir())):
+        _check_replaceable(path, target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield staging
+        staging.chmod(0o755)  # mkdtemp makes it private
+        _swap(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_apart(path: Path, target: Path, sources: Sequence[Path]) -> None:
+    for place, words in ((Path.cwd(), "the folder you are in"), (Path.home(), "your home")):
+        if place.resolve().is_relative_to(target):
+            raise InputError(
+                f"{path} is {words}, or holds it",
+                expected="a folder of its own, which can be replaced as a whole",
+                fix="another -o",
+            )
+    for source in sources:
+        found = source.resolve()
+        if found.is_relative_to(target) or (found.is_dir() and target.is_relative_to(found)):
+            raise InputError(
+                f"{path} and {source}, which it is made of, lie in each other",
+                expected="two folders beside each other",
+                fix="another -o",
+            )
+
+
+def _check_replaceable(path: Path, target: Path, *, force: bool) -> None:
+    if not force:
+        raise InputError(
+            f"{path} is not empty" if target.is_dir() else f"{path} is a file",
+            expected="a path that does not exist yet",
+            fix="pass --force to replace it, or another -o",
+        )
+    if target.is_dir() and not any((target / name).is_file() for name in OURS):
+        raise InputError(
+            f"{path} is neither a package nor a run nor a bundle",
+            expected=f"a folder with {' or '.join(OURS)}: --force replaces no other",
+            fix="another -o, or remove the folder yourself",
+        )
+
+
+def _swap(staging: Path, path: Path) -> None:
+    """Put `staging` where `path` is; what was there comes back when that fails."""
+    if not path.exists():
+        staging.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / path.name
+    try:
+        path.rename(old)
+        staging.rename(path)
+    except BaseException:  # an interrupt between the two must not lose both
+        if not path.exists():
+            old.rename(path)
+        raise
+    finally:
+        shutil.rmtree(old.parent, ignore_errors=True)
