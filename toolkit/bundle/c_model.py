@@ -8,6 +8,7 @@ import numpy as np
 from toolkit.bundle.c_source import HEADER, array, braces, definition, quoted, quoted_length
 from toolkit.bundle.document import AppModel, Case, StoredTensor
 from toolkit.errors import InputError
+from toolkit.tasks.specification import ImageSpec
 from toolkit.tasks.tabular import NumericColumn
 from toolkit.tensors import TensorSpec
 
@@ -30,7 +31,8 @@ def check_model(model: AppModel) -> None:
     """Refuse tensors that the C program has no code for.
 
     Raises:
-        InputError: An input or output has such a type or too many axes, or images have no size.
+        InputError: An input or output has such a type or too many axes, preprocessing makes
+            another type than an input has, or images have no size.
     """
     for spec in (*model.inputs, *model.outputs):
         if spec.dtype not in _TYPES or len(spec.shape) > MAX_RANK:
@@ -39,12 +41,33 @@ def check_model(model: AppModel) -> None:
                 expected=f"numbers or truth values with at most {MAX_RANK} axes",
                 fix="--target python",
             )
+    for spec in model.inputs:
+        made = _made(model, spec)
+        if made and spec.dtype not in made:
+            raise InputError(
+                f"the graph input {spec.name!r} is {spec}, which the target c cannot fill",
+                expected=" or ".join(made),
+                fix="--target python",
+            )
+    if model.image is not None and len(model.inputs) > 1:
+        raise InputError(
+            f"the model takes {', '.join(spec.name for spec in model.inputs)} of an image",
+            expected="one input, the pixels, which is what the target c fills",
+            fix="--target python",
+        )
     if model.image is not None and not (model.image.height and model.image.width):
         raise InputError(
             "the model takes images of any size, which the target c has no code for",
             expected="a graph with a fixed height and width",
             fix="--fix-shapes height=H,width=W, or --target python",
         )
+
+
+def _made(model: AppModel, spec: TensorSpec) -> Sequence[str]:
+    """Types that `src/encode.c` can write into an input; none for those that it leaves alone."""
+    if model.text is not None or (model.columns is not None and spec.name == "categorical"):
+        return ("int64", "int32")
+    return ("float32",) if model.columns is not None or model.image is not None else ()
 
 
 def model_source(model: AppModel) -> str:
@@ -151,8 +174,7 @@ def _image(model: AppModel) -> Iterator[str]:
     yield array("float", "mean", mean)
     yield array("float", "deviation", deviation)
     scale = _number(float(np.float32(image.scale)))
-    channels = 1 if image.mode == "L" else 3
-    entry = braces(image.height, image.width, channels, scale, "mean", "deviation")
+    entry = braces(image.height, image.width, len(image.mode), scale, "mean", "deviation")
     yield f"static const struct image_data image = {entry};\n"
 
 
@@ -169,11 +191,18 @@ def _cases(model: AppModel) -> Iterator[str]:
             yield array(_CELL, f"row_{place}", _cells(model, case.item))
             row = f"row_{place}"
         elif model.image is not None and case.item is not None:
-            values = np.array(case.item, np.uint8).reshape(-1)
-            yield array("uint8_t", f"pixels_{place}", map(str, values.tolist()))
+            yield array("uint8_t", f"pixels_{place}", map(str, _pixels(model.image, case.item)))
             pixels = f"pixels_{place}"
         entries.append(braces(*texts, row, pixels, f"inputs_{place}", f"outputs_{place}"))
     yield array("struct case_data", "cases", entries)
+
+
+def _pixels(image: ImageSpec, item: object) -> list[int]:
+    """The bytes of [height, width, channels]; a gray picture's one value stands for each."""
+    pixels = np.atleast_3d(np.array(item, np.uint8))
+    whole = np.broadcast_to(pixels, (image.height, image.width, len(image.mode)))
+    values: list[int] = whole.reshape(-1).tolist()
+    return values
 
 
 def _ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:

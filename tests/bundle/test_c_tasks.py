@@ -1,0 +1,131 @@
+"""The target c for every kind of task, under the address and undefined-behavior sanitizers."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from tests.bundle.c_programs import APP, SANITIZERS, WARNINGS, need, run
+from tests.bundle.packages import picture_package, table_package
+from tests.bundle.test_python import ROW, assert_same
+from toolkit import InputError, load
+from toolkit.bundle import BundleOptions, bundle
+from toolkit.bundle.c_model import check_model
+from toolkit.bundle.document import AppModel
+from toolkit.package import ModelPackage
+from toolkit.tasks import ImageSpec
+
+GRAY = ImageSpec(height=4, width=5, mode="L")
+COLOR = ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", *WARNINGS, *SANITIZERS]
+
+
+def compiled(folder: Path, sources: Path, *others: Path) -> list[Path]:
+    """Object files of a folder's sources."""
+    need("cc")
+    folder.mkdir()
+    files = [str(file) for file in [*sorted(sources.glob("*.c")), *others]]
+    headers = ["-isystem", str(APP / "include"), "-I", str(APP / "src")]
+    subprocess.run(["cc", *FLAGS, *headers, "-c", *files], cwd=folder, check=True, timeout=300)
+    return sorted(folder.glob("*.o"))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The program without a model: its sources are the same in every bundle."""
+    return compiled(tmp_path_factory.mktemp("c") / "objects", APP / "src")
+
+
+def bundled(package: ModelPackage, program: Sequence[Path], **options: Any) -> Path:
+    """A bundle with its program, whose self-test passed."""
+    folder = package.path.with_suffix(".bundle")
+    asked = BundleOptions(self_test=False, **options)
+    bundle(package.path, target="c", output=folder, options=asked)
+    linked(folder, program)
+    done = run(folder / "app", "--self-test", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def linked(folder: Path, program: Sequence[Path]) -> None:
+    objects = compiled(folder / "objects", folder / "data")
+    command = ["cc", *FLAGS, "-o", "app", *map(str, [*program, *objects]), "-ldl", "-lm"]
+    subprocess.run(command, cwd=folder, check=True, timeout=300)
+
+
+def answers(folder: Path, *items: str | Path, stdin: str = "") -> list[Any]:
+    """Of items, a line each."""
+    done = run(folder / "app", *items, folder=folder, lines=stdin.encode())
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def document(folder: Path) -> AppModel:
+    content = (folder / "model" / "model.json").read_bytes()
+    return msgspec.json.decode(content, type=AppModel)
+
+
+def raw(folder: Path, content: Any) -> Path:
+    """A file of an array's bytes."""
+    file = folder / f"{len(list(folder.iterdir()))}.raw"
+    file.write_bytes(np.ascontiguousarray(content).tobytes())
+    return file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", [GRAY, COLOR])
+def test_pixels_are_answered_as_by_the_toolkit(
+    image: ImageSpec, program: Sequence[Path], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    channels = () if image.mode == "L" else (3,)
+    pictures = [rng.integers(0, 256, (4, 5, *channels), np.uint8) for _ in range(3)]
+    gray = rng.integers(0, 256, (4, 5), np.uint8)  # stands for a picture with equal channels
+    items = [*pictures[:2], gray]
+    package = picture_package(tmp_path / "a.ortpackage", image=image, pictures=items)
+    folder = bundled(package, program)
+    found = answers(folder, *[raw(tmp_path, one) for one in pictures])
+    assert_same(found, [load(package.path)(one) for one in pictures])
+    (tmp_path / "short.raw").write_bytes(b"\0" * 7)
+    wrong = run(folder / "app", tmp_path / "short.raw", folder=folder)
+    assert wrong.returncode == 3
+    assert b"does not hold exactly" in wrong.stderr
+
+
+def about(package: ModelPackage, folder: Path) -> AppModel:
+    """What the program would be told of the package."""
+    bundle(package.path, target="c", output=folder, options=BundleOptions(self_test=False))
+    return document(folder)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_pixels_of_another_type_than_the_program_makes_are_refused(
+    dtype: str, tmp_path: Path
+) -> None:
+    pictures = [np.zeros((4, 5, 3), np.uint8)]
+    package = picture_package(tmp_path / "a.ortpackage", image=COLOR, pictures=pictures)
+    model = about(package, tmp_path / "b")
+    (pixels,) = model.inputs
+    for inputs in ((replace(pixels, dtype=dtype),), (pixels, replace(pixels, name="mask"))):
+        with pytest.raises(InputError, match="pixels") as raised:
+            check_model(replace(model, inputs=inputs))
+        assert raised.value.fix == "--target python"
+
+
+@pytest.mark.parametrize("name, dtype", [("numeric", "float64"), ("categorical", "float32")])
+def test_cells_of_another_type_than_the_program_makes_are_refused(
+    name: str, dtype: str, tmp_path: Path
+) -> None:
+    package = table_package(tmp_path / "a.ortpackage", rows=[ROW], name="tabular-regression")
+    model = about(package, tmp_path / "b")
+    inputs = tuple(
+        replace(spec, dtype=dtype) if spec.name == name else spec for spec in model.inputs
+    )
+    with pytest.raises(InputError, match=f"'{name}' is {dtype}"):
+        check_model(replace(model, inputs=inputs))
