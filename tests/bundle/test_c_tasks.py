@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from tests import builders
 from tests.bundle.c_programs import APP, SANITIZERS, WARNINGS, need, run
-from tests.bundle.packages import picture_package, table_package
+from tests.bundle.packages import LABELS, picture_package, table_package, text_package
 from tests.bundle.test_python import ROW, assert_same
-from toolkit import InputError, load
+from toolkit import InputError, export, load
 from toolkit.bundle import BundleOptions, bundle
 from toolkit.bundle.c_model import check_model
 from toolkit.bundle.document import AppModel
 from toolkit.package import ModelPackage
 from toolkit.tasks import ImageSpec
 
+CUT = pytest.mark.filterwarnings("ignore:.*was cut to:toolkit.errors.ToolkitWarning")
 GRAY = ImageSpec(height=4, width=5, mode="L")
 COLOR = ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
 FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", *WARNINGS, *SANITIZERS]
@@ -79,6 +81,53 @@ def raw(folder: Path, content: Any) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "task, output, length",
+    [
+        ({}, "logits", 12),
+        ({"activation": "none"}, "logits", 0),
+        ({"activation": "sigmoid", "multi_label": True}, "logits", 0),
+        ({"name": "feature-extraction", "labels": ()}, "logits", 0),
+        ({"name": "feature-extraction", "labels": ()}, "last_hidden_state", 0),
+        ({"name": "feature-extraction", "labels": ()}, "last_hidden_state", 12),
+    ],
+)
+@CUT
+def test_texts_are_answered_as_by_the_toolkit(
+    task: dict[str, Any], output: str, length: int, program: Sequence[Path], tmp_path: Path
+) -> None:
+    texts = ["good film", "Ünfilmed 漢!", "film " * 40, "[CLS] [odd", "𠮷 ΣΟΦΟΣ"]
+    package = text_package(tmp_path / "a.ortpackage", items=texts[:2], output=output, **task)
+    fixed = {"batch": 1, "sequence": length} if length else {}
+    folder = bundled(package, program, fix_shapes=fixed)
+    expected = [load(package.path)(text) for text in texts]
+    assert_same(answers(folder, stdin="\n".join(texts)), expected)
+    pairs = [("bad film", "unfilmed"), ("film " * 30, "good " * 30)]
+    found = [one for pair in pairs for one in answers(folder, "--pair", *pair)]
+    assert_same(found, [load(package.path)(pair) for pair in pairs])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"name": "tabular-regression"},
+        {"name": "tabular-regression", "value_transform": "exp"},
+        {"name": "tabular-classification", "labels": LABELS, "activation": "softmax"},
+        {"name": "tabular-classification", "labels": LABELS[:2], "activation": "sigmoid"},
+    ],
+)
+def test_rows_are_answered_as_by_the_toolkit(
+    task: dict[str, Any], program: Sequence[Path], tmp_path: Path
+) -> None:
+    rows = [ROW, {**ROW, "area": "", "roof": "thatched"}, {**ROW, "area": None, "rooms": "3.5"}]
+    package = table_package(tmp_path / "a.ortpackage", rows=rows, **task)
+    folder = bundled(package, program)
+    typed = ["120.5,gable,4", ",thatched,4", ',"gable",3.5']
+    assert_same(answers(folder, *typed), [load(package.path)(row) for row in rows])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("image", [GRAY, COLOR])
 def test_pixels_are_answered_as_by_the_toolkit(
     image: ImageSpec, program: Sequence[Path], tmp_path: Path
@@ -96,6 +145,18 @@ def test_pixels_are_answered_as_by_the_toolkit(
     wrong = run(folder / "app", tmp_path / "short.raw", folder=folder)
     assert wrong.returncode == 3
     assert b"does not hold exactly" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_tensors_are_answered_as_by_the_graph(program: Sequence[Path], tmp_path: Path) -> None:
+    builders.relu(tmp_path / "m.onnx")
+    package = export(tmp_path / "m.onnx", tmp_path / "a.ortpackage").package
+    folder = bundled(ModelPackage.open(Path(package)), program)
+    (found,) = answers(folder, raw(tmp_path, np.array([-1, 2.5, 3], np.float32)))
+    assert found == {"outputs": {"y": [0, 2.5, 3]}}
+    missing = run(folder / "app", tmp_path / "none.raw", folder=folder)
+    assert missing.returncode == 3
+    assert b"cannot open" in missing.stderr
 
 
 def about(package: ModelPackage, folder: Path) -> AppModel:

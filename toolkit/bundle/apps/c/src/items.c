@@ -149,11 +149,43 @@ static void print_number(double value, FILE *to) {
   fprintf(to, isfinite(value) ? "%.17g" : "null", value);
 }
 
-static void print_values(const double *values, size_t count, FILE *to) {
+/* A list of lists for each axis after the first; returns what follows the values printed. */
+static const double *print_nested(const double *values, const int64_t *shape, size_t rank,
+                                  FILE *to) {
+  if (rank == 0) {
+    print_number(*values, to);
+    return values + 1;
+  }
   putc('[', to);
-  for (size_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < shape[0]; ++i) {
     if (i > 0) fputs(", ", to);
-    print_number(values[i], to);
+    values = print_nested(values, shape + 1, rank - 1, to);
+  }
+  putc(']', to);
+  return values;
+}
+
+static void print_classes(const struct model_result *result, FILE *to) {
+  fputs("{\"label\": ", to);
+  print_string(result->label, to);
+  fputs(", \"score\": ", to);
+  print_number(result->values[result->best], to);
+  fputs(", \"scores\": {", to);
+  for (size_t i = 0; i < result->count; ++i) {
+    if (i > 0) fputs(", ", to);
+    print_string(model_data.labels[i], to);
+    fputs(": ", to);
+    print_number(result->values[i], to);
+  }
+  putc('}', to);
+  if (!model_data.multi_label) return;
+  fputs(", \"labels\": [", to);
+  bool is_first = true;
+  for (size_t i = 0; i < result->count; ++i) {
+    if (!model_has_label(result, i)) continue;
+    if (!is_first) fputs(", ", to);
+    is_first = false;
+    print_string(model_data.labels[i], to);
   }
   putc(']', to);
 }
@@ -164,20 +196,9 @@ static void print_result(const struct model_result *result, FILE *to) {
     print_number(result->values[0], to);
   } else if (model_data.task == TASK_EMBEDDING) {
     fputs("{\"embedding\": ", to);
-    print_values(result->values, result->count, to);
+    print_nested(result->values, result->shape, result->rank, to);
   } else {
-    fputs("{\"label\": ", to);
-    print_string(result->label == NULL ? "" : result->label, to);
-    fputs(", \"score\": ", to);
-    print_number(result->values[result->best], to);
-    fputs(", \"scores\": {", to);
-    for (size_t i = 0; i < result->count && i < model_data.label_count; ++i) {
-      if (i > 0) fputs(", ", to);
-      print_string(model_data.labels[i], to);
-      fputs(": ", to);
-      print_number(result->values[i], to);
-    }
-    putc('}', to);
+    print_classes(result, to);
   }
   fputs("}\n", to);
 }
