@@ -25,14 +25,19 @@ from toolkit.tasks import ImageSpec
 CUT = pytest.mark.filterwarnings("ignore:.*was cut to:toolkit.errors.ToolkitWarning")
 GRAY = ImageSpec(height=4, width=5, mode="L")
 COLOR = ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+TASKS: Sequence[tuple[dict[str, Any], str]] = [
+    ({}, "logits"),
+    ({"activation": "sigmoid", "multi_label": True}, "logits"),
+    ({"name": "feature-extraction", "labels": ()}, "last_hidden_state"),
+]
 FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", *WARNINGS, *SANITIZERS]
 
 
-def compiled(folder: Path, sources: Path, *others: Path) -> list[Path]:
+def compiled(folder: Path, sources: Path, *, only: str = "*.c") -> list[Path]:
     """Object files of a folder's sources."""
     need("cc")
-    folder.mkdir()
-    files = [str(file) for file in [*sorted(sources.glob("*.c")), *others]]
+    folder.mkdir(exist_ok=True)
+    files = [str(file) for file in sorted(sources.glob(only))]
     headers = ["-isystem", str(APP / "include"), "-I", str(APP / "src")]
     subprocess.run(["cc", *FLAGS, *headers, "-c", *files], cwd=folder, check=True, timeout=300)
     return sorted(folder.glob("*.o"))
@@ -157,6 +162,40 @@ def test_tensors_are_answered_as_by_the_graph(program: Sequence[Path], tmp_path:
     missing = run(folder / "app", tmp_path / "none.raw", folder=folder)
     assert missing.returncode == 3
     assert b"cannot open" in missing.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place, before, after, problem",
+    [
+        (0, "exp(values[i] - largest)", "exp(2 * (values[i] - largest))", b"makes 0."),
+        (
+            1,
+            "values[i] > values[result->best]",
+            "values[i] < values[result->best]",
+            b"makes no where yes",
+        ),
+        (1, ">= 0.5", ">= 0.9", b"takes the label"),
+        (2, "tokens +=", "tokens += 0 *", b"of another size"),
+    ],
+)
+def test_the_self_test_fails_where_postprocessing_makes_another_answer(
+    place: int, before: str, after: str, problem: bytes, program: Sequence[Path], tmp_path: Path
+) -> None:
+    task, output = TASKS[place]
+    package = text_package(tmp_path / "a.ortpackage", output=output, **task)
+    folder = bundled(package, program)
+    source = folder / "src" / "decode.c"
+    written = source.read_text(encoding="utf-8")
+    assert written.count(before) == 1
+    source.write_text(written.replace(before, after), encoding="utf-8")
+    (changed,) = compiled(folder / "changed", folder / "src", only="decode.c")
+    linked(folder, [changed if file.name == changed.name else file for file in program])
+    done = run(folder / "app", "--self-test", folder=folder)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["largest_difference"] == 0
+    assert b"case 1: postprocessing" in done.stderr
+    assert problem in done.stderr
 
 
 def about(package: ModelPackage, folder: Path) -> AppModel:

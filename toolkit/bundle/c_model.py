@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from toolkit.tensors import TensorSpec
 
 MAX_RANK = 8
 """Axes of a tensor, as `src/model_data.h` has it."""
+
+MOST_VALUES = 1024
+"""Numbers of an answer that the program's source holds, for the self-test; all but large embeddings
+have fewer, and their shape is compared whole."""
 
 _BITS = (8, 16, 32, 64)
 _TYPES = {
@@ -97,8 +102,8 @@ def model_source(model: AppModel) -> str:
         "label_count": len(task.labels),
         "output": quoted(task.output),
         "activation": quoted(task.activation),
-        "multi_label": str(task.multi_label).lower(),
-        "value_is_exp": str(task.value_transform == "exp").lower(),
+        "multi_label": _truth(task.multi_label),
+        "value_is_exp": _truth(task.value_transform == "exp"),
         "inputs": "inputs",
         "outputs": "outputs",
         "input_count": len(model.inputs),
@@ -145,8 +150,8 @@ def _type(dtype: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A constant that reads back as the very same double; NaN for none."""
-    return "NAN" if value is None or math.isnan(value) else repr(float(value))
+    """A constant that reads back as the very same double; NaN for none and where none is finite."""
+    return "NAN" if value is None or not math.isfinite(value) else repr(float(value))
 
 
 def _columns(model: AppModel) -> Iterator[str]:
@@ -156,7 +161,7 @@ def _columns(model: AppModel) -> Iterator[str]:
             entries.append(braces(quoted(column.name), _number(column.fill), "NULL", 0, "false"))
             continue
         yield array("char *const", f"levels_{place}", map(quoted, column.levels))
-        others = str(column.unknown == "other").lower()
+        others = _truth(column.unknown == "other")
         count = len(column.levels)
         entries.append(braces(quoted(column.name), "NAN", f"levels_{place}", count, others))
     yield array("struct column_data", "columns", entries)
@@ -193,8 +198,37 @@ def _cases(model: AppModel) -> Iterator[str]:
         elif model.image is not None and case.item is not None:
             yield array("uint8_t", f"pixels_{place}", map(str, _pixels(model.image, case.item)))
             pixels = f"pixels_{place}"
-        entries.append(braces(*texts, row, pixels, f"inputs_{place}", f"outputs_{place}"))
+        answer = "NULL"
+        if isinstance(case.result, dict) and _task(model) != "TASK_TENSORS":
+            yield from _answer(model, case.result, place)
+            answer = f"&answer_{place}"
+        tensors = (f"inputs_{place}", f"outputs_{place}")
+        entries.append(braces(*texts, row, pixels, *tensors, answer))
     yield array("struct case_data", "cases", entries)
+
+
+def _answer(model: AppModel, result: Mapping[str, Any], place: int) -> Iterator[str]:
+    """What `task.decode` made of the case, as `answer_0` and so on."""
+    labels, best, chosen = model.task.labels, 0, "NULL"
+    if _task(model) == "TASK_CLASSES":
+        values = np.array([result["scores"][label] for label in labels])
+        best = labels.index(result["label"])
+        if model.task.multi_label:
+            yield array(
+                "bool", f"chosen_{place}", (_truth(name in result["labels"]) for name in labels)
+            )
+            chosen = f"chosen_{place}"
+    else:
+        values = np.array(result["value" if "value" in result else "embedding"], np.float64)
+    kept = [_number(value) for value in values.reshape(-1)[:MOST_VALUES].tolist()]
+    yield array("double", f"values_{place}", kept)
+    members = (braces(*(values.shape or (0,))), values.ndim, f"values_{place}", len(kept))
+    entry = braces(*members, best, chosen)
+    yield f"static const struct answer_data answer_{place} = {entry};\n"
+
+
+def _truth(value: bool) -> str:
+    return str(value).lower()
 
 
 def _pixels(image: ImageSpec, item: object) -> list[int]:
