@@ -133,6 +133,19 @@ def test_rows_are_answered_as_by_the_toolkit(
 
 
 @pytest.mark.slow
+def test_a_cell_that_is_no_number_is_an_error_and_no_missing_one(
+    program: Sequence[Path], tmp_path: Path
+) -> None:
+    package = table_package(tmp_path / "a.ortpackage", rows=[ROW], name="tabular-regression")
+    folder = bundled(package, program)
+    for cell in ("nan", "inf", "1e999", "0x10", "4 rooms", " "):
+        wrong = run(folder / "app", f"120.5,gable,{cell}", folder=folder)
+        assert (wrong.returncode, wrong.stdout) == (3, b""), cell
+        assert f"rooms holds '{cell}', which is no number".encode() in wrong.stderr
+    assert b"columns, not 2" in run(folder / "app", "120.5,gable", folder=folder).stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("image", [GRAY, COLOR])
 def test_pixels_are_answered_as_by_the_toolkit(
     image: ImageSpec, program: Sequence[Path], tmp_path: Path

@@ -54,9 +54,13 @@ static int encode_row(const char *item, size_t length, struct model_tensor *feed
   }
   for (size_t i = 0; i < columns && !failed; ++i) {
     char *end = texts[i];
+    bool is_empty = *texts[i] == '\0';
     cells[i].text = texts[i];
-    cells[i].number = *texts[i] == '\0' ? (double)NAN : strtod(texts[i], &end);
-    if (model_data.columns[i].levels == NULL && (*end != '\0' || isinf(cells[i].number)))
+    cells[i].number = is_empty ? (double)NAN : strtod(texts[i], &end);
+    /* strtod takes "nan", which would be a missing number, and hexadecimal ones. */
+    if (model_data.columns[i].levels == NULL && !is_empty &&
+        (*end != '\0' || end == texts[i] || !isfinite(cells[i].number) ||
+         strpbrk(texts[i], "xX") != NULL))
       failed = say(message, "the column %s holds '%s', which is no number",
                    model_data.columns[i].name, texts[i]);
   }
