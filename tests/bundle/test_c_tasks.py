@@ -142,6 +142,8 @@ def test_a_cell_that_is_no_number_is_an_error_and_no_missing_one(
         wrong = run(folder / "app", f"120.5,gable,{cell}", folder=folder)
         assert (wrong.returncode, wrong.stdout) == (3, b""), cell
         assert f"rooms holds '{cell}', which is no number".encode() in wrong.stderr
+    plain = answers(folder, "120.5,gable,4")
+    assert answers(folder, stdin="120.5,gable,4\r\n") == plain
     assert b"columns, not 2" in run(folder / "app", "120.5,gable", folder=folder).stderr
 
 

@@ -273,10 +273,12 @@ int answer_lines(const struct model *model, FILE *from, FILE *to, char message[M
     char problem[MESSAGE_BYTES];
     ++number;
     if (length > 0 && line[length - 1] == '\n') line[--length] = '\0';
+    if (length > 0 && line[length - 1] == '\r') line[--length] = '\0';
     failed = answer(model, line, (size_t)length, to, problem);
     if (failed) say(message, "line %zu: %.900s", number, problem);
     fflush(to);
   }
+  if (!failed && !feof(from)) failed = say(message, "line %zu cannot be read", number + 1);
   free(line);
   return failed;
 }
