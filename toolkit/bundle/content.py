@@ -15,6 +15,7 @@ from toolkit.bundle.document import (
     Text,
 )
 from toolkit.bundle.job import BundleOptions, Target
+from toolkit.bundle.sizes import check_graph_size
 from toolkit.bundle.trimming import read_texts, trim_vocabulary
 from toolkit.compiling.prepared import prepare
 from toolkit.errors import InputError
@@ -36,10 +37,12 @@ class Content:
 
     Attributes:
         model: What its document says.
+        graph_bytes: Of the graph with its weights, as trimmed and fixed.
         notes: What was done to the model on the way, for people.
     """
 
     model: AppModel
+    graph_bytes: int
     notes: tuple[str, ...] = ()
 
 
@@ -64,7 +67,8 @@ def write_content(
 
     Raises:
         InputError: The graph cannot be loaded or has no such dimension, the package has no
-            reference inputs, or the vocabulary cannot be trimmed.
+            reference inputs, the vocabulary cannot be trimmed, or the graph is larger than what the
+            target can load.
         CheckFailedError: The graph answers NaN or infinity, or other things after trimming.
     """
     place = folder / FOLDER
@@ -86,6 +90,10 @@ def write_content(
         )
         spec = trimmed.task
         notes.append(trimmed.note)
+    graph_bytes = _size(place)
+    check_graph_size(
+        graph_bytes, target.largest_bytes, f"the variant {variant.name!r}", package.path
+    )
     progress("reference cases")
     session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.untuned_options)
     task = open_task(spec, preprocessing, session.inputs)
@@ -122,7 +130,13 @@ def write_content(
         self_test=self_test,
     )
     document.write(place / DOCUMENT)
-    return Content(model=document, notes=tuple(notes))
+    return Content(model=document, graph_bytes=graph_bytes, notes=tuple(notes))
+
+
+def _size(place: Path) -> int:
+    """Bytes of the graph with its weights, before cases and document lie beside it."""
+    files = (file for file in place.rglob("*") if file.is_file() and file != place / TOKENIZER)
+    return sum(file.stat().st_size for file in files)
 
 
 def _write_graph(

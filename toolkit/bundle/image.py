@@ -77,7 +77,7 @@ def layers(job: Job, runtime: Sequence[Runtime]) -> Mapping[str, int]:
     return {
         f"{BASE} (published figures; not measured here)": BASE_BYTES,
         "Python packages": sum(one.size_bytes or 0 for one in runtime) + COMPILED_BYTES,
-        "model and app": job.variant.contents.size_bytes + max(stored) + beside + _APP_BYTES,
+        "model and app": job.graph_bytes + max(stored) + beside + _APP_BYTES,
     }
 
 

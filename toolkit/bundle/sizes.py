@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolkit.bundle.document import FOLDER, TENSORS
 from toolkit.bundle.report import Part, Runtime
-from toolkit.errors import CheckFailedError
+from toolkit.errors import CheckFailedError, InputError
 
 RUNTIME_FOLDER = "runtime"
 """Where a bundle carries files of its runtime."""
@@ -90,4 +90,25 @@ def check_size(parts: Sequence[Part], runtime: Sequence[Runtime], most: int | No
         f"the bundle has {size / 1e6:.2f} MB ({largest}{more})",
         expected=f"at most {most / 1e6:.2f} MB, of --max-size",
         fix="a smaller variant (toolkit quantize), or --trim TEXTS for a large vocabulary",
+    )
+
+
+def check_graph_size(size_bytes: int, most: int | None, what: str, package: Path) -> None:
+    """Refuse a graph that is larger than what a target can load.
+
+    Args:
+        size_bytes: Of the graph with its weights, as the bundle has it.
+        most: What the target can load; None for any size.
+        what: What the graph is called.
+        package: Where it comes from.
+
+    Raises:
+        InputError: It is larger.
+    """
+    if most is None or size_bytes <= most:
+        return
+    raise InputError(
+        f"{what} has {size_bytes / 1e6:,.1f} MB in the bundle",
+        expected=f"at most {most / 1e6:,.1f} MB, which is what the target can load",
+        fix=f"a smaller variant: toolkit quantize {package}",
     )

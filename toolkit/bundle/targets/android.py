@@ -123,7 +123,7 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
 def notes(job: Job) -> Sequence[str]:
     """What is predicted, and what was not checked."""
     found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.variant.contents.size_bytes > PLAY_BYTES:
+    if job.graph_bytes > PLAY_BYTES:
         found.append(
             f"Google Play delivers {PLAY_BYTES // 10**6} MB of an app at once: put model/ into an "
             "asset pack"
@@ -137,6 +137,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     needs_fixed_shapes=True,
     largest_bytes=LARGEST_BYTES,

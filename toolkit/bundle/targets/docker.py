@@ -100,6 +100,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     notes=notes,
 )

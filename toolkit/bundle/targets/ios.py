@@ -114,7 +114,7 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
 def notes(job: Job) -> Sequence[str]:
     """What is predicted, and what was not checked."""
     found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.variant.contents.size_bytes > CELLULAR_BYTES:
+    if job.graph_bytes > CELLULAR_BYTES:
         found.append(
             f"the App Store asks before it downloads more than {CELLULAR_BYTES // 10**6} MB over a "
             "mobile network"
@@ -128,6 +128,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     needs_fixed_shapes=True,
     largest_bytes=LARGEST_BYTES,

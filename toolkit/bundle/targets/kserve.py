@@ -33,7 +33,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
     values = {
         "model": job.model,
         "name": served_name(job.model),
-        "memory": memory_gib(job.variant.contents.size_bytes),
+        "memory": memory_gib(job.graph_bytes),
     }
     write_app("kserve", folder, values)
     return runtime
