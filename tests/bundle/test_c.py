@@ -1,6 +1,7 @@
 """The target c: a program that builds without a warning and answers as the package does."""
 
 import json
+import os
 import re
 import subprocess
 import zipfile
@@ -13,8 +14,8 @@ from tests.bundle.arm64_root import onnxruntime_wheel
 from tests.bundle.c_programs import SANITIZERS, built, need, run
 from tests.bundle.scripts_lines import lines
 from tests.tiny_package import write_tiny_package
-from toolkit import InputError, SetupError
-from toolkit.bundle import BundleOptions, bundle
+from toolkit import CheckFailedError, InputError, SetupError
+from toolkit.bundle import BundleOptions, bundle, native
 from toolkit.bundle.native import release_of, runtime_library
 
 NOT_TESTED = BundleOptions(self_test=False)
@@ -224,6 +225,21 @@ def test_without_a_compiler_or_a_library_the_package_to_install_is_named(
         bundle(package, target="c", output=tmp_path / "bundle")
     assert "apt-get install cmake" in raised.value.fix
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_build_that_does_not_end_is_an_error(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("cc", "make")
+    (tmp_path / "cmake").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "cmake").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(native, "_BUILD_S", 0.1)
+    with pytest.raises(CheckFailedError, match="cmake -G did not build") as raised:
+        bundle(package, target="c", output=tmp_path / "bundle")
+    assert "--no-self-test" in raised.value.fix
+    assert not (tmp_path / "bundle").exists()
 
 
 def library(machine: int) -> bytes:
