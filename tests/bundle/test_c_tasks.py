@@ -173,7 +173,8 @@ def test_tensors_are_answered_as_by_the_graph(program: Sequence[Path], tmp_path:
     package = export(tmp_path / "m.onnx", tmp_path / "a.ortpackage").package
     folder = bundled(ModelPackage.open(Path(package)), program)
     (found,) = answers(folder, raw(tmp_path, np.array([-1, 2.5, 3], np.float32)))
-    assert found == {"outputs": {"y": [0, 2.5, 3]}}
+    y = {"dtype": "float32", "shape": [1, 3], "data": [[0, 2.5, 3]]}
+    assert found == {"outputs": {"y": y}}
     missing = run(folder / "app", tmp_path / "none.raw", folder=folder)
     assert missing.returncode == 3
     assert b"cannot open" in missing.stderr

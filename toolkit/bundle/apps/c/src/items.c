@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "print.h"
+
 /* Cuts a line of comma-separated values in place; a value in double quotes may hold commas, and a
  * quote as two of them (RFC 4180). Returns how many cells there are, at most `most` + 1. */
 static size_t split_row(char *line, char **cells, size_t most) {
@@ -136,93 +138,6 @@ int encode_item(const char *item, size_t length, struct model_tensor *feeds,
                                   : encode_tensors(item, feeds, message);
 }
 
-/* A string in JSON: its control characters, quotes and backslashes escaped (RFC 8259). */
-static void print_string(const char *text, FILE *to) {
-  putc('"', to);
-  for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; ++at) {
-    if (*at < 0x20)
-      fprintf(to, "\\u%04x", *at);
-    else
-      fprintf(to, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
-  }
-  putc('"', to);
-}
-
-/* 17 significant digits give back the very same double; JSON has no NaN and no infinity. */
-static void print_number(double value, FILE *to) {
-  fprintf(to, isfinite(value) ? "%.17g" : "null", value);
-}
-
-/* A list of lists for each axis after the first; returns what follows the values printed. */
-static const double *print_nested(const double *values, const int64_t *shape, size_t rank,
-                                  FILE *to) {
-  if (rank == 0) {
-    print_number(*values, to);
-    return values + 1;
-  }
-  putc('[', to);
-  for (int64_t i = 0; i < shape[0]; ++i) {
-    if (i > 0) fputs(", ", to);
-    values = print_nested(values, shape + 1, rank - 1, to);
-  }
-  putc(']', to);
-  return values;
-}
-
-static void print_classes(const struct model_result *result, FILE *to) {
-  fputs("{\"label\": ", to);
-  print_string(result->label, to);
-  fputs(", \"score\": ", to);
-  print_number(result->values[result->best], to);
-  fputs(", \"scores\": {", to);
-  for (size_t i = 0; i < result->count; ++i) {
-    if (i > 0) fputs(", ", to);
-    print_string(model_data.labels[i], to);
-    fputs(": ", to);
-    print_number(result->values[i], to);
-  }
-  putc('}', to);
-  if (!model_data.multi_label) return;
-  fputs(", \"labels\": [", to);
-  bool is_first = true;
-  for (size_t i = 0; i < result->count; ++i) {
-    if (!model_has_label(result, i)) continue;
-    if (!is_first) fputs(", ", to);
-    is_first = false;
-    print_string(model_data.labels[i], to);
-  }
-  putc(']', to);
-}
-
-static void print_result(const struct model_result *result, FILE *to) {
-  if (model_data.task == TASK_VALUE) {
-    fputs("{\"value\": ", to);
-    print_number(result->values[0], to);
-  } else if (model_data.task == TASK_EMBEDDING) {
-    fputs("{\"embedding\": ", to);
-    print_nested(result->values, result->shape, result->rank, to);
-  } else {
-    print_classes(result, to);
-  }
-  fputs("}\n", to);
-}
-
-/* {"outputs": {name: all values in one list}}. */
-static void print_outputs(const struct model_tensor *outputs, FILE *to) {
-  fputs("{\"outputs\": {", to);
-  for (size_t i = 0; i < model_data.output_count; ++i) {
-    if (i > 0) fputs(", ", to);
-    print_string(outputs[i].name, to);
-    fputs(": [", to);
-    for (size_t j = 0; j < tensor_elements(&outputs[i]); ++j) {
-      if (j > 0) fputs(", ", to);
-      print_number(tensor_element(&outputs[i], j), to);
-    }
-    putc(']', to);
-  }
-  fputs("}}\n", to);
-}
-
 static int answer_feeds(const struct model *model, struct model_tensor *feeds, FILE *to,
                         char message[MESSAGE_BYTES]) {
   struct model_result result;
@@ -236,7 +151,7 @@ static int answer_feeds(const struct model *model, struct model_tensor *feeds, F
   int failed = outputs == NULL ? say(message, "no memory")
                                : model_run(model, feeds, outputs, message);
   if (!failed) {
-    print_outputs(outputs, to);
+    failed = print_outputs(outputs, to, message);
     free_tensors(outputs, model_data.output_count);
   }
   free(outputs);
