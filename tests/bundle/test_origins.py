@@ -12,6 +12,7 @@ from tests.tiny_package import write_tiny_package
 from toolkit import bundle
 from toolkit.bundle import BundleOptions, Job, licenses, step
 from toolkit.bundle.report import Runtime
+from toolkit.bundle.sizes import parts_of
 from toolkit.bundle.targets import python
 from toolkit.errors import SetupError
 
@@ -75,6 +76,18 @@ def test_what_the_runtime_for_browsers_links_is_named(
     assert name in notice.splitlines()
     text = (tmp_path / "app" / name).read_text(encoding="utf-8")
     assert all(project in text for project in ("Eigen", "protobuf", "abseil"))
+
+
+def test_a_page_is_not_sent_the_documents(tmp_path: Path) -> None:
+    for name in ("index.html", "model/model.onnx", "LICENSES/long.txt", "README.md", "NOTICE.txt"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("text")
+    sent = {part.path: part.wire_bytes for part in parts_of(tmp_path, over_the_wire=True)}
+    assert {name for name, size in sent.items() if size} == {"index.html", "model/model.onnx"}
+    assert len(sent) == 5
+    local = parts_of(tmp_path, over_the_wire=False)
+    assert {part.wire_bytes for part in local} == {None}
 
 
 def test_without_the_wheel_s_notices_there_is_no_bundle(

@@ -27,18 +27,23 @@ def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
 
     Args:
         folder: The bundle.
-        over_the_wire: Whether sizes after gzip are wanted too.
+        over_the_wire: Whether sizes after gzip are wanted too, of what a page asks for: documents
+            are none of that.
     """
-    found = [
-        Part(
-            path=file.relative_to(folder).as_posix(),
-            kind=kind_of(file.relative_to(folder)),
-            size_bytes=file.stat().st_size,
-            wire_bytes=_gzipped(file) if over_the_wire else None,
+    found = []
+    for file in folder.rglob("*"):
+        if not file.is_file():
+            continue
+        kind = kind_of(file.relative_to(folder))
+        is_sent = over_the_wire and kind != "document"
+        found.append(
+            Part(
+                path=file.relative_to(folder).as_posix(),
+                kind=kind,
+                size_bytes=file.stat().st_size,
+                wire_bytes=_gzipped(file) if is_sent else None,
+            )
         )
-        for file in folder.rglob("*")
-        if file.is_file()
-    ]
     return sorted(found, key=lambda part: (-part.size_bytes, part.path))
 
 

@@ -160,7 +160,7 @@ def _show(report: "BundleReport") -> None:
     columns = ["file", "part", "size", *(["gzip"] if sent else [])]
     rows = [
         [part.path, part.kind, output.size(part.size_bytes)]
-        + ([output.size(part.wire_bytes or 0)] if sent else [])
+        + (["" if part.wire_bytes is None else output.size(part.wire_bytes)] if sent else [])
         for part in report.parts[:_SHOWN]
     ]
     notes = []

@@ -42,10 +42,10 @@ _OTHERWISE = "--runtime NODE_MODULES, a folder that npm made elsewhere"
 
 def setup(options: BundleOptions) -> None:
     """Refuse a machine that could not fetch the libraries or test the page."""
-    if options.runtime is None:
-        program("npm", "npm")
     if options.self_test:
         find_chromium()
+    if options.runtime is None:
+        program("npm", "npm")
 
 
 def has_webgpu(job: Job) -> bool:
