@@ -1,6 +1,7 @@
 """The target c: a program that builds without a warning and answers as the package does."""
 
 import json
+import os
 import re
 import subprocess
 import zipfile
@@ -13,11 +14,24 @@ from tests.bundle.arm64_root import onnxruntime_wheel
 from tests.bundle.c_programs import SANITIZERS, built, need, run
 from tests.bundle.scripts_lines import lines
 from tests.tiny_package import write_tiny_package
-from toolkit import InputError, SetupError
-from toolkit.bundle import BundleOptions, bundle
+from toolkit import CheckFailedError, InputError, SetupError
+from toolkit.bundle import BundleOptions, bundle, native
 from toolkit.bundle.native import release_of, runtime_library
 
 NOT_TESTED = BundleOptions(self_test=False)
+FAKE = """#include <stddef.h>
+static void *nothing(void) { return NULL; }
+static void *(*functions[600])(void);
+static const void *api(unsigned version) {
+  for (int i = 0; i < 600; ++i) functions[i] = nothing;
+  return version == 31 ? (const void *)functions : NULL;
+}
+static const char *release(void) { return "1.31.0"; }
+static const struct { const void *(*api)(unsigned); const char *(*release)(void); } base = {
+    api, release};
+const void *OrtGetApiBase(void) { return &base; }
+"""
+"""A library whose every function succeeds and makes nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +130,52 @@ def test_errors_say_what_is_wrong_and_what_to_set(folder: Path, tmp_path: Path) 
     elsewhere = run(program, "--model", tmp_path, "good", folder=folder)
     assert elsewhere.returncode == 4
     assert b"model.onnx" in elsewhere.stderr
-    assert run(program, "--nothing", folder=folder).returncode == 2
+    wrong = (["--nothing"], ["--threads", "3x"], ["--bench", "0"], ["--bench", "9999999999"])
+    for arguments in (*wrong, ["--threads"]):
+        assert run(program, *arguments, folder=folder).returncode == 2
+
+
+@pytest.mark.slow
+def test_input_that_cannot_be_read_and_output_that_cannot_be_written_are_errors(
+    folder: Path,
+) -> None:
+    environment = {**os.environ, "ONNXRUNTIME_LIB": str(runtime_library(BundleOptions(), folder))}
+    command = [str(folder / "build/app"), "--model", str(folder / "model")]
+
+    def ended(*items: str, source: int, target: int) -> tuple[int, bytes]:
+        done = subprocess.run(
+            [*command, *items],
+            env=environment,
+            stdin=source,
+            stdout=target,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stderr
+
+    unreadable, full = os.open(folder, os.O_RDONLY), os.open("/dev/full", os.O_WRONLY)
+    try:
+        unread = ended(source=unreadable, target=subprocess.DEVNULL)
+        unwritten = ended("good", source=subprocess.DEVNULL, target=full)
+    finally:
+        os.close(unreadable)
+        os.close(full)
+    assert unread == (3, b"error: line 1 cannot be read\n")
+    assert unwritten == (3, b"error: the answers cannot be written\n")
+
+
+@pytest.mark.slow
+def test_a_library_in_this_folder_is_loaded_and_may_read_no_packages(
+    package: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "fake.c").write_text(FAKE)
+    command = ["cc", "-shared", "-fPIC", "-o", "libfake.so", "fake.c"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    program = folder / "build/app"
+    done = run(program, "--package", package, "good", folder=tmp_path, library="libfake.so")
+    assert done.returncode == 4
+    assert b"this build of ONNX Runtime 1.31.0 reads no model packages" in done.stderr
 
 
 @pytest.mark.slow
@@ -166,6 +225,21 @@ def test_without_a_compiler_or_a_library_the_package_to_install_is_named(
         bundle(package, target="c", output=tmp_path / "bundle")
     assert "apt-get install cmake" in raised.value.fix
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_build_that_does_not_end_is_an_error(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("cc", "make")
+    (tmp_path / "cmake").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "cmake").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(native, "_BUILD_S", 0.1)
+    with pytest.raises(CheckFailedError, match="cmake -G did not build") as raised:
+        bundle(package, target="c", output=tmp_path / "bundle")
+    assert "--no-self-test" in raised.value.fix
+    assert not (tmp_path / "bundle").exists()
 
 
 def library(machine: int) -> bytes:

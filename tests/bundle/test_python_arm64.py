@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def root() -> Path:
-    if shutil.which(qemu.QEMU) is None:
+    if shutil.which("qemu-aarch64-static") is None:
         lacking("qemu-user-static")
     return kept_root()
 
@@ -75,8 +75,8 @@ def fake_root(folder: Path, machine: int) -> Path:
 
 
 def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qemu, "QEMU", "qemu-of-nowhere")
-    with pytest.raises(SetupError, match="qemu-of-nowhere") as caught:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match="qemu-aarch64-static is not installed") as caught:
         made(tmp_path)
     assert "apt-get install qemu-user-static" in caught.value.fix
     assert caught.value.exit_code == 4
@@ -84,8 +84,10 @@ def test_without_qemu_its_package_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def any_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qemu, "QEMU", "true")
+def any_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name, which is looked for and not run."""
+    (tmp_path / "qemu-aarch64-static").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 def test_without_a_root_or_with_an_empty_one_debootstrap_is_named(

@@ -2,17 +2,23 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from toolkit.bundle.c_source import HEADER, array, braces, definition, quoted, quoted_length
 from toolkit.bundle.document import AppModel, Case, StoredTensor
 from toolkit.errors import InputError
+from toolkit.tasks.specification import ImageSpec
 from toolkit.tasks.tabular import NumericColumn
 from toolkit.tensors import TensorSpec
 
 MAX_RANK = 8
 """Axes of a tensor, as `src/model_data.h` has it."""
+
+MOST_VALUES = 1024
+"""Numbers of an answer that the program's source holds, for the self-test; all but large embeddings
+have fewer, and their shape is compared whole."""
 
 _BITS = (8, 16, 32, 64)
 _TYPES = {
@@ -30,7 +36,8 @@ def check_model(model: AppModel) -> None:
     """Refuse tensors that the C program has no code for.
 
     Raises:
-        InputError: An input or output has such a type or too many axes, or images have no size.
+        InputError: An input or output has such a type or too many axes, preprocessing makes
+            another type than an input has, or images have no size.
     """
     for spec in (*model.inputs, *model.outputs):
         if spec.dtype not in _TYPES or len(spec.shape) > MAX_RANK:
@@ -39,12 +46,33 @@ def check_model(model: AppModel) -> None:
                 expected=f"numbers or truth values with at most {MAX_RANK} axes",
                 fix="--target python",
             )
+    for spec in model.inputs:
+        made = _made(model, spec)
+        if made and spec.dtype not in made:
+            raise InputError(
+                f"the graph input {spec.name!r} is {spec}, which the target c cannot fill",
+                expected=" or ".join(made),
+                fix="--target python",
+            )
+    if model.image is not None and len(model.inputs) > 1:
+        raise InputError(
+            f"the model takes {', '.join(spec.name for spec in model.inputs)} of an image",
+            expected="one input, the pixels, which is what the target c fills",
+            fix="--target python",
+        )
     if model.image is not None and not (model.image.height and model.image.width):
         raise InputError(
             "the model takes images of any size, which the target c has no code for",
             expected="a graph with a fixed height and width",
             fix="--fix-shapes height=H,width=W, or --target python",
         )
+
+
+def _made(model: AppModel, spec: TensorSpec) -> Sequence[str]:
+    """Types that `src/encode.c` can write into an input; none for those that it leaves alone."""
+    if model.text is not None or (model.columns is not None and spec.name == "categorical"):
+        return ("int64", "int32")
+    return ("float32",) if model.columns is not None or model.image is not None else ()
 
 
 def model_source(model: AppModel) -> str:
@@ -74,8 +102,8 @@ def model_source(model: AppModel) -> str:
         "label_count": len(task.labels),
         "output": quoted(task.output),
         "activation": quoted(task.activation),
-        "multi_label": str(task.multi_label).lower(),
-        "value_is_exp": str(task.value_transform == "exp").lower(),
+        "multi_label": _truth(task.multi_label),
+        "value_is_exp": _truth(task.value_transform == "exp"),
         "inputs": "inputs",
         "outputs": "outputs",
         "input_count": len(model.inputs),
@@ -122,8 +150,8 @@ def _type(dtype: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A constant that reads back as the very same double; NaN for none."""
-    return "NAN" if value is None or math.isnan(value) else repr(float(value))
+    """A constant that reads back as the very same double; NaN for none and where none is finite."""
+    return "NAN" if value is None or not math.isfinite(value) else repr(float(value))
 
 
 def _columns(model: AppModel) -> Iterator[str]:
@@ -133,7 +161,7 @@ def _columns(model: AppModel) -> Iterator[str]:
             entries.append(braces(quoted(column.name), _number(column.fill), "NULL", 0, "false"))
             continue
         yield array("char *const", f"levels_{place}", map(quoted, column.levels))
-        others = str(column.unknown == "other").lower()
+        others = _truth(column.unknown == "other")
         count = len(column.levels)
         entries.append(braces(quoted(column.name), "NAN", f"levels_{place}", count, others))
     yield array("struct column_data", "columns", entries)
@@ -151,8 +179,7 @@ def _image(model: AppModel) -> Iterator[str]:
     yield array("float", "mean", mean)
     yield array("float", "deviation", deviation)
     scale = _number(float(np.float32(image.scale)))
-    channels = 1 if image.mode == "L" else 3
-    entry = braces(image.height, image.width, channels, scale, "mean", "deviation")
+    entry = braces(image.height, image.width, len(image.mode), scale, "mean", "deviation")
     yield f"static const struct image_data image = {entry};\n"
 
 
@@ -169,11 +196,47 @@ def _cases(model: AppModel) -> Iterator[str]:
             yield array(_CELL, f"row_{place}", _cells(model, case.item))
             row = f"row_{place}"
         elif model.image is not None and case.item is not None:
-            values = np.array(case.item, np.uint8).reshape(-1)
-            yield array("uint8_t", f"pixels_{place}", map(str, values.tolist()))
+            yield array("uint8_t", f"pixels_{place}", map(str, _pixels(model.image, case.item)))
             pixels = f"pixels_{place}"
-        entries.append(braces(*texts, row, pixels, f"inputs_{place}", f"outputs_{place}"))
+        answer = "NULL"
+        if isinstance(case.result, dict) and _task(model) != "TASK_TENSORS":
+            yield from _answer(model, case.result, place)
+            answer = f"&answer_{place}"
+        tensors = (f"inputs_{place}", f"outputs_{place}")
+        entries.append(braces(*texts, row, pixels, *tensors, answer))
     yield array("struct case_data", "cases", entries)
+
+
+def _answer(model: AppModel, result: Mapping[str, Any], place: int) -> Iterator[str]:
+    """What `task.decode` made of the case, as `answer_0` and so on."""
+    labels, best, chosen = model.task.labels, 0, "NULL"
+    if _task(model) == "TASK_CLASSES":
+        values = np.array([result["scores"][label] for label in labels])
+        best = labels.index(result["label"])
+        if model.task.multi_label:
+            yield array(
+                "bool", f"chosen_{place}", (_truth(name in result["labels"]) for name in labels)
+            )
+            chosen = f"chosen_{place}"
+    else:
+        values = np.array(result["value" if "value" in result else "embedding"], np.float64)
+    kept = [_number(value) for value in values.reshape(-1)[:MOST_VALUES].tolist()]
+    yield array("double", f"values_{place}", kept)
+    members = (braces(*(values.shape or (0,))), values.ndim, f"values_{place}", len(kept))
+    entry = braces(*members, best, chosen)
+    yield f"static const struct answer_data answer_{place} = {entry};\n"
+
+
+def _truth(value: bool) -> str:
+    return str(value).lower()
+
+
+def _pixels(image: ImageSpec, item: object) -> list[int]:
+    """The bytes of [height, width, channels]; a gray picture's one value stands for each."""
+    pixels = np.atleast_3d(np.array(item, np.uint8))
+    whole = np.broadcast_to(pixels, (image.height, image.width, len(image.mode)))
+    values: list[int] = whole.reshape(-1).tolist()
+    return values
 
 
 def _ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:

@@ -32,23 +32,21 @@ def braces(*members: object) -> str:
     return "{" + ", ".join(str(member) for member in members) + "}"
 
 
-def array(kind: str, name: str, items: Iterable[str], *, shared: bool = False) -> str:
+def array(kind: str, name: str, items: Iterable[str]) -> str:
     """A constant array; ISO C has no empty ones, so that of no items is a null pointer.
 
     Args:
         kind: The type of an element, as in `const char *const`.
         name: What it is called.
         items: The elements' initializers.
-        shared: Whether other files see it.
     """
     listed = list(items)
-    linkage = "" if shared else "static "
     if not listed:
-        return f"{linkage}const {kind} *const {name} = NULL;\n"
+        return f"static const {kind} *const {name} = NULL;\n"
     # Strings stand on lines of their own, which wrapping must not break.
     lines = "\n".join(listed) if any('"' in item for item in listed) else None
     body = f"{lines},".replace("\n", ",\n") if lines else _wrapped(listed)
-    return f"{linkage}const {kind} {name}[] = {{\n{body}\n}};\n"
+    return f"static const {kind} {name}[] = {{\n{body}\n}};\n"
 
 
 def _wrapped(items: Sequence[str]) -> str:

@@ -1,16 +1,15 @@
 """Building a bundle's C program and running it here, for this processor or, under qemu, another."""
 
-import platform
 import re
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from toolkit.bundle.job import BundleOptions
+from toolkit.bundle.processors import PROCESSORS, Processor, emulator, here, processor_of, view
 from toolkit.errors import CheckFailedError, InputError, SetupError
 
 _LIBRARY = re.compile(r"(.*/)?libonnxruntime\.so(\.[0-9.]+)?")
@@ -21,56 +20,10 @@ _BUILD_S = 600.0
 _SHOWN = 2000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Processor:
-    """What a processor is called by everyone.
-
-    Attributes:
-        name: As `--arch` has it.
-        triple: Debian's name of the cross compiler and its libraries.
-        qemu: qemu's.
-        elf: `e_machine` in an ELF header: System V ABI, supplements of the two processors.
-        wheel: The platform tag of ONNX Runtime's wheel.
-        packages: Debian packages that build for it and run it on another processor.
-    """
-
-    name: str
-    triple: str
-    qemu: str
-    elf: int
-    wheel: str
-    packages: str
-
-
-_PROCESSORS = {
-    "x86_64": Processor(
-        name="x86_64",
-        triple="x86_64-linux-gnu",
-        qemu="qemu-x86_64",
-        elf=62,
-        wheel="manylinux_2_28_x86_64",
-        packages="gcc-x86-64-linux-gnu libc6-dev-amd64-cross libstdc++6-amd64-cross",
-    ),
-    "arm64": Processor(
-        name="arm64",
-        triple="aarch64-linux-gnu",
-        qemu="qemu-aarch64",
-        elf=183,
-        wheel="manylinux_2_28_aarch64",
-        packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross",
-    ),
-}
-
-
-def _here() -> str:
-    machine = platform.machine()
-    return {"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine)
-
-
 def processor(options: BundleOptions) -> Processor | None:
     """The processor that is built for; None for this machine's own."""
     asked = options.architecture
-    return None if asked in {"", _here()} else _PROCESSORS[asked]
+    return None if asked in {"", here()} else PROCESSORS[asked]
 
 
 def runtime_library(options: BundleOptions, scratch: Path) -> Path | None:
@@ -87,15 +40,15 @@ def runtime_library(options: BundleOptions, scratch: Path) -> Path | None:
     if options.runtime is None:
         return None if wanted is not None else _installed()
     library = _given(options.runtime, scratch)
-    head = library.read_bytes()[:20]
-    machine = wanted or _PROCESSORS.get(_here())
-    if head[:4] != b"\x7fELF":
+    found = processor_of(library)
+    machine = wanted or PROCESSORS.get(here())
+    if not found:
         raise InputError(
             f"{options.runtime} is no shared library", expected="libonnxruntime.so, or its wheel"
         )
-    if machine is not None and int.from_bytes(head[18:20], "little") != machine.elf:
+    if machine is not None and found != machine.name:
         raise InputError(
-            f"{options.runtime} is for another processor than {machine.name}",
+            f"{options.runtime} is for {found}, another processor than {machine.name}",
             expected=f"a library for {machine.name}",
             fix=_download(machine),
         )
@@ -140,7 +93,7 @@ def _given(path: Path, scratch: Path) -> Path:
     raise InputError(
         f"{path} holds no libonnxruntime.so",
         expected="a wheel of onnxruntime for Linux",
-        fix=_download(_PROCESSORS["arm64"]),
+        fix=_download(PROCESSORS["arm64"]),
     )
 
 
@@ -166,8 +119,7 @@ def check_machine(options: BundleOptions) -> None:
         _need("cc", "gcc libc6-dev")
         return
     _need(f"{wanted.triple}-gcc", wanted.packages)
-    if shutil.which(f"{wanted.qemu}-static") is None:
-        _need(wanted.qemu, "qemu-user-static")
+    emulator(wanted)
     _sysroot(wanted, options)
 
 
@@ -181,7 +133,7 @@ def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
 
     Raises:
         SetupError: A compiler, CMake or qemu is missing.
-        CheckFailedError: It does not compile.
+        CheckFailedError: It does not compile, or not within ten minutes.
     """
     wanted = processor(options)
     settings: list[str] = []
@@ -193,15 +145,24 @@ def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
     else:
         compiler = _need(f"{wanted.triple}-gcc", wanted.packages)
         settings = ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_C_COMPILER={compiler}"]
-        emulator = shutil.which(f"{wanted.qemu}-static") or _need(wanted.qemu, "qemu-user-static")
-        run = [emulator, "-L", str(_root(_sysroot(wanted, options), scratch))]
+        root = scratch / "root"
+        root.mkdir()
+        run = [emulator(wanted), "-L", str(view(_sysroot(wanted, options), root))]
     target = scratch / "build"
     # The generator is named since $CMAKE_GENERATOR may name one that is not installed.
     configure = ["cmake", "-G", "Unix Makefiles", "-S", str(folder), "-B", str(target), *settings]
     for command in (configure, ["cmake", "--build", str(target)]):
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_BUILD_S
-        )
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=_BUILD_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CheckFailedError(
+                f"{' '.join(command[:2])} did not build the bundle's program "
+                f"within {_BUILD_S:.0f} s",
+                expected="a build that ends, which takes seconds",
+                fix="--no-self-test writes the bundle without building it",
+            ) from error
         if done.returncode:
             raise CheckFailedError(
                 f"the bundle's program does not compile: {' '.join(command[:2])}\n"
@@ -242,24 +203,6 @@ def _sysroot(wanted: Processor, options: BundleOptions) -> Path:
             fix=f"apt-get install {wanted.packages}, or --sysroot; or --no-self-test",
         )
     return place
-
-
-def _root(sysroot: Path, scratch: Path) -> Path:
-    """The system root with empty lists of processors before this machine's own.
-
-    qemu takes a file from its root where there is one and from the machine otherwise. ONNX Runtime
-    1.31 reads the other processor's caches there and crashes; told of none, it asks no further.
-    """
-    root = scratch / "root"
-    root.mkdir()
-    for entry in sysroot.iterdir():
-        if entry.name not in {"proc", "sys"}:
-            (root / entry.name).symlink_to(entry.resolve())
-    processors = root / "sys/devices/system/cpu"
-    processors.mkdir(parents=True)
-    for name in ("possible", "present"):
-        (processors / name).touch()
-    return root
 
 
 def _need(program: str, package: str) -> str:

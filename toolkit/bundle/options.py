@@ -1,20 +1,10 @@
 """Whether a target reads what the user asked of a bundle: an option that nothing reads is a lie."""
 
-import platform
-
 from toolkit.bundle.job import BundleOptions, Target
+from toolkit.bundle.processors import PROCESSORS, here
 from toolkit.errors import InputError
 
-ARCHITECTURES = ("x86_64", "arm64")
-"""Processors that bundles are made for."""
-
 _TYPED = {"architecture": "--arch", "runtime": "--runtime", "sysroot": "--sysroot"}
-
-
-def this_machine() -> str:
-    """This machine's processor, as `--arch` calls it where it has a word for it."""
-    machine = platform.machine()
-    return {"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine)
 
 
 def check_options(options: BundleOptions, target: Target) -> None:
@@ -27,14 +17,14 @@ def check_options(options: BundleOptions, target: Target) -> None:
     Raises:
         InputError: It ignores one of them, here or at all, or the processor is unknown.
     """
-    here = this_machine()
-    if options.architecture not in {"", here, *ARCHITECTURES}:
+    machine = here()
+    if options.architecture not in {"", machine, *PROCESSORS}:
         raise InputError(
             f"there is no architecture {options.architecture!r}",
-            expected=f"one of {', '.join(ARCHITECTURES)}",
-            fix=f"--arch {ARCHITECTURES[-1]}, or no --arch for this machine's",
+            expected=f"one of {', '.join(PROCESSORS)}",
+            fix=f"--arch {[*PROCESSORS][-1]}, or no --arch for this machine's",
         )
-    is_another = options.architecture not in {"", here}
+    is_another = options.architecture not in {"", machine}
     for name, typed in _TYPED.items():
         if not getattr(options, name) or name in target.reads:
             continue
@@ -47,7 +37,7 @@ def check_options(options: BundleOptions, target: Target) -> None:
         if not is_another:
             raise InputError(
                 f"the target {target.name} reads {typed} for another processor than this "
-                f"machine's, which is {here}",
+                f"machine's, which is {machine}",
                 expected=f"{typed} together with --arch of another processor",
                 fix=f"the same command without {typed}",
             )

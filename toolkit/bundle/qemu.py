@@ -1,7 +1,6 @@
 """Python of another Linux architecture on this machine, under qemu's user emulation."""
 
 import os
-import platform
 import shutil
 import tempfile
 import zipfile
@@ -10,15 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from toolkit.bundle.processors import PROCESSORS, emulator, here, processor_of, view
 from toolkit.bundle.report import SelfTestReport
 from toolkit.bundle.testing import run_self_test
 from toolkit.errors import InputError, SetupError
 
-QEMU = "qemu-aarch64-static"
+_ARM64 = PROCESSORS["arm64"]
 _LOADER = "lib/ld-linux-aarch64.so.1"
-# ONNX Runtime's cpuinfo (1.31) reads the host's processors under /sys, takes them for Arm ones and
-# crashes. Files of these names that are empty make it give up, and say so on stderr.
-_HIDDEN = tuple(f"sys/devices/system/cpu/{name}" for name in ("kernel_max", "possible", "present"))
 
 
 def run_on_arm64(
@@ -45,10 +42,11 @@ def run_on_arm64(
         InputError: The root or a wheel is of another architecture.
         CheckFailedError: The self-test did not pass.
     """
-    qemu = _emulator()
+    qemu = emulator(_ARM64)
     interpreter = _interpreter(root)
     assert root is not None
-    with _view(root) as prefix, _unpacked(wheels) as packages:
+    with _unpacked(wheels) as packages, tempfile.TemporaryDirectory() as place:
+        prefix = view(root, Path(place))
         # One processor: threads that wait for each other by spinning starve under emulation.
         report = run_self_test(
             [*_on_one_processor(), qemu, "-L", str(prefix), str(interpreter), *arguments],
@@ -61,7 +59,7 @@ def run_on_arm64(
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
-    return replace(report, where=f"{report.where} for Linux on arm64, under {QEMU}")
+    return replace(report, where=f"{report.where} for Linux on arm64, under {Path(qemu).name}")
 
 
 def check_arm64(wheels: Path | None, root: Path | None) -> None:
@@ -71,20 +69,9 @@ def check_arm64(wheels: Path | None, root: Path | None) -> None:
         SetupError: qemu, the root or the wheels are missing.
         InputError: The root or a wheel is of another architecture.
     """
-    _emulator()
+    emulator(_ARM64)
     _interpreter(root)
     _wheels(wheels)
-
-
-def _emulator() -> str:
-    qemu = shutil.which(QEMU)
-    if qemu is None:
-        raise SetupError(
-            f"{QEMU} is not installed, so that nothing of arm64 runs here",
-            expected="qemu's user emulation",
-            fix="apt-get install qemu-user-static, or --no-self-test",
-        )
-    return qemu
 
 
 def _on_one_processor() -> list[str]:
@@ -112,38 +99,14 @@ def _interpreter(root: Path | None) -> Path:
             expected="a root file system of Debian 12 for arm64, with python3",
             fix=how,
         )
-    if _machine(found) != "arm64":
+    machine = processor_of(found)
+    if machine != _ARM64.name:
         raise InputError(
-            f"{found} is a program for {_machine(found)}",
+            f"{found} is a program for {machine or 'no processor: it is no ELF file'}",
             expected="one for arm64, as --arch says",
             fix=how,
         )
     return found
-
-
-def _machine(program: Path) -> str:
-    """The processor that an ELF file is for."""
-    with program.open("rb") as file:
-        header = file.read(20)
-    if header[:4] != b"\x7fELF":
-        return "no processor: it is no ELF file"
-    # e_machine of the ELF specification.
-    kind = int.from_bytes(header[18:20], "little")
-    return {0xB7: "arm64", 0x3E: "x86_64", 0x28: "32-bit Arm"}.get(kind, f"machine {kind}")
-
-
-@contextmanager
-def _view(root: Path) -> Iterator[Path]:
-    """The root with some files of the host hidden, without a change to it."""
-    with tempfile.TemporaryDirectory(prefix="toolkit-arm64-") as name:
-        prefix = Path(name)
-        for entry in root.resolve().iterdir():
-            if entry.name not in {"sys", "proc", "dev"}:
-                (prefix / entry.name).symlink_to(entry)
-        for file in _HIDDEN:
-            (prefix / file).parent.mkdir(parents=True, exist_ok=True)
-            (prefix / file).touch()
-        yield prefix
 
 
 def _wheels(wheels: Path | None) -> list[Path]:
@@ -187,10 +150,10 @@ def needs_qemu(architecture: str) -> bool:
     Raises:
         SetupError: They do not run here at all.
     """
-    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    machine = here()
     if architecture in {"", machine}:
         return False
-    if architecture != "arm64":
+    if architecture != _ARM64.name:
         raise SetupError(
             f"programs for {architecture} do not run on this machine ({machine})",
             expected="this machine's architecture, or arm64 under qemu",

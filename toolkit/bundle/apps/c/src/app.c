@@ -15,6 +15,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,13 @@ static const char *value_after(int argc, char **argv, int *at) {
   return *at + 1 < argc ? argv[++*at] : NULL;
 }
 
+/* A whole number from 1 on; 0 for anything else. */
+static int count_of(const char *text) {
+  char *end;
+  long value = text == NULL ? 0 : strtol(text, &end, 10);
+  return value > 0 && value <= INT_MAX && *end == '\0' ? (int)value : 0;
+}
+
 static int read_arguments(int argc, char **argv, struct asked *asked) {
   int at = 1;
   for (; at < argc && strncmp(argv[at], "--", 2) == 0; ++at) {
@@ -63,9 +71,8 @@ static int read_arguments(int argc, char **argv, struct asked *asked) {
       *text = value_after(argc, argv, &at);
       if (*text == NULL) return -1;
     } else if (number != NULL) {
-      const char *value = value_after(argc, argv, &at);
-      *number = value == NULL ? 0 : atoi(value);
-      if (*number <= 0) return -1;
+      *number = count_of(value_after(argc, argv, &at));
+      if (*number == 0) return -1;
     } else if (strcmp(name, "--") == 0) {
       ++at;
       break;
@@ -113,6 +120,10 @@ int main(int argc, char **argv) {
                                      message)
                              : answer_all(model, &asked, message)) != 0) {
     fprintf(stderr, "error: %s\n", message);
+    code = 3;
+  }
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    fputs("error: the answers cannot be written\n", stderr);
     code = 3;
   }
   model_close(model);

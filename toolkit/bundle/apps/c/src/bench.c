@@ -41,11 +41,12 @@ static int once(const struct model *model, const char *item, struct model_tensor
   double encoded = model_clock_ms(false);
   int failed = model_run(model, feeds, outputs, message);
   double ran = model_clock_ms(false);
+  if (!failed) {
+    failed = model_decode(outputs, feeds, &result, message);
+    if (!failed) free_result(&result);
+    free_tensors(outputs, model_data.output_count);
+  }
   free_tensors(feeds, model_data.input_count);
-  if (failed) return -1;
-  failed = model_decode(outputs, &result, message);
-  if (!failed) free_result(&result);
-  free_tensors(outputs, model_data.output_count);
   *run_ms = ran - encoded;
   *all_ms = model_clock_ms(false) - start;
   return failed;

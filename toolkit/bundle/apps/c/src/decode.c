@@ -32,6 +32,12 @@ size_t tensor_elements(const struct model_tensor *tensor) {
   return tensor->bytes / element_bytes(tensor->type);
 }
 
+size_t shape_elements(const int64_t *shape, size_t rank) {
+  size_t elements = 1;
+  for (size_t i = 0; i < rank; ++i) elements *= (size_t)shape[i];
+  return elements;
+}
+
 /* IEEE 754 binary16: a sign, 5 bits of exponent, 10 of fraction. */
 static double half_as_double(uint16_t half) {
   int exponent = half >> 10 & 0x1F;
@@ -82,7 +88,11 @@ void free_tensors(struct model_tensor *tensors, size_t count) {
 
 void free_result(struct model_result *result) {
   free(result->values);
-  *result = (struct model_result){NULL, 0, 0, NULL};
+  *result = (struct model_result){.values = NULL};
+}
+
+bool model_has_label(const struct model_result *result, size_t place) {
+  return result->values[place] >= 0.5;
 }
 
 /* One over one plus e to the minus x, whatever x: the exponential is at most 1. */
@@ -98,12 +108,12 @@ static void softmax(double *values, size_t count) {
   for (size_t i = 0; i < count; ++i) values[i] /= sum;
 }
 
-static void classify(struct model_result *result) {
+static int classify(struct model_result *result, char message[MESSAGE_BYTES]) {
   double *values = result->values;
   if (strcmp(model_data.activation, "softmax") == 0) {
     softmax(values, result->count);
   } else if (strcmp(model_data.activation, "sigmoid") == 0) {
-    if (result->count == 1 && model_data.label_count == 2) { /* the negative label comes first */
+    if (!model_data.multi_label) { /* one logit; the negative label comes first */
       values[1] = sigmoid(values[0]);
       values[0] = sigmoid(-values[0]);
       result->count = 2;
@@ -111,26 +121,61 @@ static void classify(struct model_result *result) {
       for (size_t i = 0; i < result->count; ++i) values[i] = sigmoid(values[i]);
     }
   }
+  result->rank = 1;
+  result->shape[0] = (int64_t)result->count;
+  if (result->count != model_data.label_count)
+    return say(message, "the output %s gives %zu probabilities, not one for each of %zu labels",
+               model_data.output, result->count, model_data.label_count);
   for (size_t i = 1; i < result->count; ++i)
     if (values[i] > values[result->best]) result->best = i;
-  if (result->best < model_data.label_count) result->label = model_data.labels[result->best];
+  result->label = model_data.labels[result->best];
+  return 0;
 }
 
-int model_decode(const struct model_tensor *outputs, struct model_result *result,
-                 char message[MESSAGE_BYTES]) {
+/* The shape of an embedding, without the batch's axis and without the vectors of padding. */
+static void shape_embedding(const struct model_tensor *answer, const struct model_tensor *feeds,
+                            struct model_result *result) {
+  result->rank = answer->rank > 0 ? answer->rank - 1 : 0;
+  for (size_t i = 0; i < result->rank; ++i) result->shape[i] = answer->shape[i + 1];
+  if (strcmp(model_data.output, "last_hidden_state") != 0 || result->rank == 0) return;
+  for (size_t i = 0; i < model_data.input_count; ++i) {
+    double tokens = 0;
+    if (model_data.inputs[i].field != FIELD_MASK) continue;
+    for (size_t j = 0; j < tensor_elements(&feeds[i]); ++j) tokens += tensor_element(&feeds[i], j);
+    if (tokens < (double)result->shape[0]) result->shape[0] = (int64_t)tokens;
+  }
+}
+
+static int decode(const struct model_tensor *answer, const struct model_tensor *feeds,
+                  struct model_result *result, char message[MESSAGE_BYTES]) {
+  size_t count = tensor_elements(answer);
+  /* One logit becomes two probabilities. */
+  result->values = malloc((count + 1) * sizeof *result->values);
+  if (result->values == NULL) return say(message, "no memory");
+  for (size_t i = 0; i < count; ++i) result->values[i] = tensor_element(answer, i);
+  result->count = count;
+  if (model_data.task == TASK_CLASSES) return classify(result, message);
+  if (model_data.task == TASK_EMBEDDING) {
+    shape_embedding(answer, feeds, result);
+    result->count = shape_elements(result->shape, result->rank);
+    return 0;
+  }
+  if (count != 1)
+    return say(message, "the output %s holds %zu values, not one", model_data.output, count);
+  if (model_data.value_is_exp) result->values[0] = exp(result->values[0]);
+  return 0;
+}
+
+int model_decode(const struct model_tensor *outputs, const struct model_tensor *feeds,
+                 struct model_result *result, char message[MESSAGE_BYTES]) {
   const struct model_tensor *answer = NULL;
-  *result = (struct model_result){NULL, 0, 0, NULL};
+  *result = (struct model_result){.values = NULL};
   if (model_data.task == TASK_TENSORS) return 0;
   for (size_t i = 0; i < model_data.output_count; ++i)
     if (strcmp(outputs[i].name, model_data.output) == 0) answer = &outputs[i];
   if (answer == NULL || answer->bytes == 0)
     return say(message, "the output %s holds nothing", model_data.output);
-  result->count = tensor_elements(answer);
-  result->values = malloc((result->count + 1) * sizeof *result->values);
-  if (result->values == NULL) return say(message, "no memory");
-  for (size_t i = 0; i < result->count; ++i) result->values[i] = tensor_element(answer, i);
-  if (model_data.task == TASK_CLASSES) classify(result);
-  if (model_data.task == TASK_VALUE && model_data.value_is_exp)
-    result->values[0] = exp(result->values[0]);
-  return 0;
+  int failed = decode(answer, feeds, result, message);
+  if (failed) free_result(result);
+  return failed;
 }

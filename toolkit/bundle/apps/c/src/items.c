@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "print.h"
+
 /* Cuts a line of comma-separated values in place; a value in double quotes may hold commas, and a
  * quote as two of them (RFC 4180). Returns how many cells there are, at most `most` + 1. */
 static size_t split_row(char *line, char **cells, size_t most) {
@@ -54,9 +56,13 @@ static int encode_row(const char *item, size_t length, struct model_tensor *feed
   }
   for (size_t i = 0; i < columns && !failed; ++i) {
     char *end = texts[i];
+    bool is_empty = *texts[i] == '\0';
     cells[i].text = texts[i];
-    cells[i].number = *texts[i] == '\0' ? (double)NAN : strtod(texts[i], &end);
-    if (model_data.columns[i].levels == NULL && (*end != '\0' || isinf(cells[i].number)))
+    cells[i].number = is_empty ? (double)NAN : strtod(texts[i], &end);
+    /* strtod takes "nan", which would be a missing number, and hexadecimal ones. */
+    if (model_data.columns[i].levels == NULL && !is_empty &&
+        (*end != '\0' || end == texts[i] || !isfinite(cells[i].number) ||
+         strpbrk(texts[i], "xX") != NULL))
       failed = say(message, "the column %s holds '%s', which is no number",
                    model_data.columns[i].name, texts[i]);
   }
@@ -132,72 +138,6 @@ int encode_item(const char *item, size_t length, struct model_tensor *feeds,
                                   : encode_tensors(item, feeds, message);
 }
 
-/* A string in JSON: its control characters, quotes and backslashes escaped (RFC 8259). */
-static void print_string(const char *text, FILE *to) {
-  putc('"', to);
-  for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; ++at) {
-    if (*at < 0x20)
-      fprintf(to, "\\u%04x", *at);
-    else
-      fprintf(to, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
-  }
-  putc('"', to);
-}
-
-/* 17 significant digits give back the very same double; JSON has no NaN and no infinity. */
-static void print_number(double value, FILE *to) {
-  fprintf(to, isfinite(value) ? "%.17g" : "null", value);
-}
-
-static void print_values(const double *values, size_t count, FILE *to) {
-  putc('[', to);
-  for (size_t i = 0; i < count; ++i) {
-    if (i > 0) fputs(", ", to);
-    print_number(values[i], to);
-  }
-  putc(']', to);
-}
-
-static void print_result(const struct model_result *result, FILE *to) {
-  if (model_data.task == TASK_VALUE) {
-    fputs("{\"value\": ", to);
-    print_number(result->values[0], to);
-  } else if (model_data.task == TASK_EMBEDDING) {
-    fputs("{\"embedding\": ", to);
-    print_values(result->values, result->count, to);
-  } else {
-    fputs("{\"label\": ", to);
-    print_string(result->label == NULL ? "" : result->label, to);
-    fputs(", \"score\": ", to);
-    print_number(result->values[result->best], to);
-    fputs(", \"scores\": {", to);
-    for (size_t i = 0; i < result->count && i < model_data.label_count; ++i) {
-      if (i > 0) fputs(", ", to);
-      print_string(model_data.labels[i], to);
-      fputs(": ", to);
-      print_number(result->values[i], to);
-    }
-    putc('}', to);
-  }
-  fputs("}\n", to);
-}
-
-/* {"outputs": {name: all values in one list}}. */
-static void print_outputs(const struct model_tensor *outputs, FILE *to) {
-  fputs("{\"outputs\": {", to);
-  for (size_t i = 0; i < model_data.output_count; ++i) {
-    if (i > 0) fputs(", ", to);
-    print_string(outputs[i].name, to);
-    fputs(": [", to);
-    for (size_t j = 0; j < tensor_elements(&outputs[i]); ++j) {
-      if (j > 0) fputs(", ", to);
-      print_number(tensor_element(&outputs[i], j), to);
-    }
-    putc(']', to);
-  }
-  fputs("}}\n", to);
-}
-
 static int answer_feeds(const struct model *model, struct model_tensor *feeds, FILE *to,
                         char message[MESSAGE_BYTES]) {
   struct model_result result;
@@ -211,7 +151,7 @@ static int answer_feeds(const struct model *model, struct model_tensor *feeds, F
   int failed = outputs == NULL ? say(message, "no memory")
                                : model_run(model, feeds, outputs, message);
   if (!failed) {
-    print_outputs(outputs, to);
+    failed = print_outputs(outputs, to, message);
     free_tensors(outputs, model_data.output_count);
   }
   free(outputs);
@@ -248,10 +188,12 @@ int answer_lines(const struct model *model, FILE *from, FILE *to, char message[M
     char problem[MESSAGE_BYTES];
     ++number;
     if (length > 0 && line[length - 1] == '\n') line[--length] = '\0';
+    if (length > 0 && line[length - 1] == '\r') line[--length] = '\0';
     failed = answer(model, line, (size_t)length, to, problem);
     if (failed) say(message, "line %zu: %.900s", number, problem);
     fflush(to);
   }
+  if (!failed && !feof(from)) failed = say(message, "line %zu cannot be read", number + 1);
   free(line);
   return failed;
 }

@@ -174,11 +174,11 @@ int model_answer(const struct model *model, struct model_tensor *feeds,
   struct model_tensor *outputs = calloc(model_data.output_count, sizeof *outputs);
   int failed = outputs == NULL ? say(message, "no memory")
                                : model_run(model, feeds, outputs, message);
-  free_tensors(feeds, model_data.input_count);
   if (!failed) {
-    failed = model_decode(outputs, result, message);
+    failed = model_decode(outputs, feeds, result, message);
     free_tensors(outputs, model_data.output_count);
   }
+  free_tensors(feeds, model_data.input_count);
   free(outputs);
   return failed;
 }

@@ -31,13 +31,18 @@ struct model_tensor {
 };
 
 /* An answer. `values` holds, by the model's task, the probability of each label, the embedding, or
- * the one value; where all outputs are the answer, read those instead. */
+ * the one value; where all outputs are the answer, read those instead. `shape` is that of the
+ * values: of an embedding that is not pooled, a vector for each token of the text. */
 struct model_result {
   double *values;
-  size_t count;
+  size_t count, rank;
+  int64_t shape[MODEL_MAX_RANK];
   size_t best;       /* the place of the largest */
   const char *label; /* its label; NULL where there are none */
 };
+
+/* Whether the item has the label at a place, where it may have any number of them. */
+bool model_has_label(const struct model_result *result, size_t place);
 
 /* Opens the graph in a folder, the bundle's `model`. */
 int model_open(const char *folder, const struct model_options *options, struct model **opened,
@@ -73,9 +78,10 @@ int model_encode_pixels(const uint8_t *pixels, struct model_tensor *feeds,
 int model_run(const struct model *model, const struct model_tensor *feeds,
               struct model_tensor *outputs, char message[MESSAGE_BYTES]);
 
-/* The answer that the outputs of one item hold. Release it with free_result. */
-int model_decode(const struct model_tensor *outputs, struct model_result *result,
-                 char message[MESSAGE_BYTES]);
+/* The answer that the outputs of one item hold, and the feeds that they were made of: a vector of
+ * padding is no part of it. Release it with free_result. */
+int model_decode(const struct model_tensor *outputs, const struct model_tensor *feeds,
+                 struct model_result *result, char message[MESSAGE_BYTES]);
 
 /* Runs the graph on feeds, which it releases, and decodes: with model_encode_* all in one. */
 int model_answer(const struct model *model, struct model_tensor *feeds,
@@ -88,6 +94,7 @@ int model_text(const struct model *model, const char *text, size_t length,
 /* An element of a tensor as a number. */
 double tensor_element(const struct model_tensor *tensor, size_t place);
 size_t tensor_elements(const struct model_tensor *tensor);
+size_t shape_elements(const int64_t *shape, size_t rank);
 
 /* Bytes of an element; 0 for types that are no numbers. */
 size_t element_bytes(ONNXTensorElementDataType type);

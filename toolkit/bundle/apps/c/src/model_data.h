@@ -126,12 +126,23 @@ struct model_cell {
   double number;
 };
 
+/* What postprocessing made of a case's stored outputs where the bundle was made. */
+struct answer_data {
+  int64_t shape[MODEL_MAX_RANK];
+  size_t rank;
+  const double *values; /* NaN where JSON has no number for it */
+  size_t count;         /* of a large embedding only the first ones are stored */
+  size_t best;          /* the place of the label, where there are labels */
+  const bool *chosen;   /* for each label whether the item has it; NULL where it has one */
+};
+
 struct case_data {
   const char *text, *second; /* NULL where there is none */
   size_t text_length, second_length;
   const struct model_cell *row;
   const uint8_t *pixels;
   const struct stored_data *inputs, *outputs;
+  const struct answer_data *answer; /* NULL where tensors go in */
 };
 
 struct model_data {

@@ -53,7 +53,11 @@ static int load_package_api(const struct runtime *runtime, PackageApi *api,
     memcpy(&get_package_api,
            (const char *)runtime->ort + GET_PACKAGE_API_SLOT * sizeof get_package_api,
            sizeof get_package_api);
-    *api = *get_package_api();
+    const PackageApi *found = get_package_api == NULL ? NULL : get_package_api();
+    if (found == NULL)
+      return say(message, "this build of ONNX Runtime %s reads no model packages",
+                 runtime->release);
+    *api = *found;
     return 0;
   }
   const struct {

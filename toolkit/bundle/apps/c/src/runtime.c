@@ -44,7 +44,9 @@ static int find_library(const char *library, char path[PATH_BYTES], char message
     if (access(named, R_OK) != 0)
       return say(message, "there is no %s, which %s names", named,
                  library != NULL ? "the caller" : "$ONNXRUNTIME_LIB");
-    if ((size_t)snprintf(path, PATH_BYTES, "%s", named) >= PATH_BYTES)
+    /* dlopen looks up a name without a slash elsewhere. */
+    const char *here = strchr(named, '/') == NULL ? "./" : "";
+    if ((size_t)snprintf(path, PATH_BYTES, "%s%s", here, named) >= PATH_BYTES)
       return say(message, "the path of %s is too long", LIBRARY);
     return 0;
   }

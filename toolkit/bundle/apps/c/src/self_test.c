@@ -7,6 +7,9 @@
 
 #include "sha256.h"
 
+/* Between float32 and double, times the number but at least 1; half of float16's last digit. */
+#define ANSWER_LIMIT 1e-3
+
 /* What JSON can hold, and larger than any limit: for answers that are not finite. */
 #define NOT_FINITE 1e300
 
@@ -73,6 +76,41 @@ static int check_encoding(const struct case_data *one, const struct model_tensor
   return failed;
 }
 
+static bool is_near(double value, double expected) {
+  return isnan(expected) || fabs(value - expected) <= ANSWER_LIMIT * fmax(1, fabs(expected));
+}
+
+static int compare_answers(const struct model_result *result, const struct answer_data *expected,
+                           char message[MESSAGE_BYTES]) {
+  if (result->rank != expected->rank || result->count < expected->count ||
+      memcmp(result->shape, expected->shape, result->rank * sizeof *result->shape) != 0)
+    return say(message, "postprocessing makes an answer of another size");
+  for (size_t i = 0; i < expected->count; ++i)
+    if (!is_near(result->values[i], expected->values[i]))
+      return say(message, "postprocessing makes %.9g where %.9g was", result->values[i],
+                 expected->values[i]);
+  if (model_data.task != TASK_CLASSES) return 0;
+  /* Of two labels that are as good as each other, either may come first. */
+  if (!is_near(result->values[result->best], result->values[expected->best]))
+    return say(message, "postprocessing makes %s where %s was", result->label,
+               model_data.labels[expected->best]);
+  for (size_t i = 0; expected->chosen != NULL && i < result->count; ++i)
+    if (model_has_label(result, i) != expected->chosen[i] && !is_near(result->values[i], 0.5))
+      return say(message, "postprocessing takes the label %s otherwise", model_data.labels[i]);
+  return 0;
+}
+
+/* Whether postprocessing makes the stored answer of the stored outputs. */
+static int check_decoding(const struct case_data *one, const struct model_tensor *outputs,
+                          const struct model_tensor *inputs, char message[MESSAGE_BYTES]) {
+  struct model_result result;
+  if (one->answer == NULL) return 0;
+  if (model_decode(outputs, inputs, &result, message) != 0) return -1;
+  int failed = compare_answers(&result, one->answer, message);
+  free_result(&result);
+  return failed;
+}
+
 static double largest_difference(const struct model_tensor *output,
                                  const struct model_tensor *expected) {
   double largest = 0;
@@ -95,10 +133,11 @@ static int check_case(const struct model *model, FILE *file, const struct case_d
     return say(message, "%s is too short", model_data.self_test_file);
   int failed = check_encoding(one, inputs, made, message);
   if (failed) fprintf(stderr, "preprocessing makes other inputs: %s\n", message);
+  failed = check_decoding(one, expected, inputs, message) || failed;
   if (model_run(model, inputs, outputs, message) != 0) return -1;
   for (size_t i = 0; i < model_data.output_count; ++i)
     *largest = fmax(*largest, largest_difference(&outputs[i], &expected[i]));
-  return failed;
+  return failed ? -1 : 0;
 }
 
 int self_test(const struct model *model, const char *folder) {
