@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,33 @@ def test_a_wrong_request_is_refused_with_its_reason(
     assert got == status, answer
     assert told in answer["error"]
     assert server.ask("/v2/models/tiny/infer", texts("good"))[0] == 200  # and it goes on
+
+
+POST = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{"
+
+
+def test_clients_that_send_nothing_are_dropped_and_never_hide_the_health(
+    made: BundleReport,
+) -> None:
+    started = Server(made.path, READ_TIMEOUT_S="2")
+    address = ("127.0.0.1", int(started.url.rsplit(":", 1)[1]))
+    idle = [socket.create_connection(address, timeout=20) for _ in range(70)]
+    begun = [socket.create_connection(address, timeout=20) for _ in range(65)]
+    try:
+        idle[0].sendall(b"GET /v2")  # a head that never ends
+        assert started.ask("/v2/health/ready")[0] == 200
+        assert started.ask("/v2/models/tiny/infer", texts("good"))[0] == 200
+        for one in begun:
+            one.sendall(POST)  # and a body that never does
+        ended = [one.makefile("rb").read() for one in begun]  # to the end: they are closed
+        said = sorted(one.split(b" ")[1] for one in ended)
+        assert said == [b"408"] * 64 + [b"503"]
+        assert started.ask("/v2/models/tiny/infer", texts("good"))[0] == 200
+        assert [one.recv(1) for one in idle] == [b""] * 70
+    finally:
+        for one in (*idle, *begun):
+            one.close()
+        assert started.end() == 0
 
 
 def test_other_models_and_methods_are_refused(server: Server) -> None:
