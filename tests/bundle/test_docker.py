@@ -16,15 +16,18 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from tests.builders import relu
+from tests.bundle.packages import text_package
 from tests.bundle.served import Server, write_wheels
 from tests.bundle.serving_packages import flip_byte, write_tensor_package
 from tests.tiny_package import write_tiny_package
+from toolkit import load
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle import image as image_size
 from toolkit.bundle.testing import verdict
 from toolkit.errors import CheckFailedError, InputError, SetupError
 
 pytestmark = pytest.mark.slow
+CUT = pytest.mark.filterwarnings("ignore:.*was cut to:toolkit.errors.ToolkitWarning")
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -119,6 +122,14 @@ IDS = {"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [1, 2]
         ({"inputs": [{**IDS, "shape": [-1, 2]}]}, 400, "sizes"),
         ({"inputs": [IDS, IDS]}, 400, "twice"),
         (texts("a" * 20_000), 413, "10000"),
+        ({"inputs": [{**IDS, "shape": [300, 2], "data": [1] * 600}]}, 400, "at most 256"),
+        ({"inputs": [{**IDS, "shape": [1, 600], "data": [1] * 600}]}, 400, "at most"),
+        ({"inputs": [{**IDS, "datatype": []}]}, 400, "none of"),
+        ({"inputs": [{**IDS, "name": "\ud800"}]}, 400, "no text"),
+        ({**texts("a"), "id": "\ud800"}, 400, "id"),
+        ({**texts("a"), "id": 3}, 400, "id"),
+        ({**texts("a"), "outputs": [{"name": "\udfff"}]}, 400, "outputs"),
+        (texts("\ud800"), 400, "item 1"),
     ],
 )
 def test_a_wrong_request_is_refused_with_its_reason(
@@ -162,6 +173,38 @@ def test_other_models_and_methods_are_refused(server: Server) -> None:
     assert server.ask("/v2/models/tiny/versions/2/infer", texts("a"))[0] == 404
     assert server.ask("/v2/models/tiny/infer")[0] == 405
     assert server.ask("/v3")[0] == 404
+
+
+@CUT
+def test_a_vector_a_token_is_told_without_those_of_padding(tmp_path: Path, wheels: Path) -> None:
+    package = text_package(
+        tmp_path / "tokens.ortpackage",
+        items=["good film", "film"],
+        output="last_hidden_state",
+        name="feature-extraction",
+        labels=(),
+    )
+    options = BundleOptions(runtime=wheels, fix_shapes={"batch": 1, "sequence": 12})
+    report = bundle(package.path, target="docker", output=tmp_path / "out", options=options)
+    started = Server(report.path)
+    try:
+        status, answer = started.ask("/v2/models/tokens/infer", texts("good film"))
+        assert status == 200
+        expected = np.array(load(package.path)("good film")["embedding"])
+        (told,) = answer["outputs"]
+        assert told["shape"] == [1, *expected.shape] == [1, 4, 3]
+        assert np.array(told["data"]).reshape(4, 3) == pytest.approx(expected, abs=1e-5)
+        assert started.ask("/v2/models/tokens/infer", texts("a", "b"))[0] == 200
+        for outputs in ({}, {"outputs": [{"name": "last_hidden_state"}]}):
+            body = {**texts("good film", "film"), **outputs}
+            status, answer = started.ask("/v2/models/tokens/infer", body)
+            if outputs:  # the graph's own tensor, which is padded
+                assert (status, answer["outputs"][0]["shape"]) == (200, [2, 12, 3])
+            else:
+                assert status == 400
+                assert "one item a request" in answer["error"]
+    finally:
+        assert started.end() == 0
 
 
 def self_test(folder: Path) -> subprocess.CompletedProcess[str]:
