@@ -14,6 +14,11 @@ def example_item(model: AppModel) -> object:
     return {one.name: f"{one.dtype}{list(one.shape)}" for one in case.inputs}
 
 
+def takes_plain_text(model: AppModel) -> bool:
+    """Whether an item is one text, which needs no JSON around it; two texts do."""
+    return model.text is not None and not isinstance(model.self_test.cases[0].item, list | tuple)
+
+
 def shell_example(model: AppModel) -> str:
     """The item as one argument in a shell."""
     item = example_item(model)

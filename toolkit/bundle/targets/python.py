@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import AppModel
-from toolkit.bundle.examples import shell_example
+from toolkit.bundle.examples import shell_example, takes_plain_text
 from toolkit.bundle.job import Job, Target
 from toolkit.bundle.qemu import needs_qemu, run_on_arm64
 from toolkit.bundle.report import Runtime, SelfTestReport
@@ -34,6 +34,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
             "is_signed": job.options.sign is not None,
             "shell": example if is_typed else "< items.jsonl",
             "source": _source(job.model),
+            "is_text": takes_plain_text(job.model),
         },
     )
     return runtime
