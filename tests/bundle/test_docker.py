@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -222,8 +223,6 @@ def self_test(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_one_changed_byte_fails_the_self_test(
     made: BundleReport, wheels: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(made.path, folder)
     graph = folder / "model" / "model.onnx"
@@ -237,6 +236,26 @@ def test_one_changed_byte_fails_the_self_test(
     assert said["passed"] is False
     assert said["largest_difference"] > said["limit"]
     assert "model.onnx was changed" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["the app's result", "the server's result"])
+def test_another_result_of_the_same_tensors_fails_the_self_test(
+    made: BundleReport, tmp_path: Path, what: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made.path, folder)
+    name, old, new = {
+        "the app's result": ("app.py", '"score": scores[label]', '"score": 0.5'),
+        "the server's result": ("service.py", "cells = [list(one.values())", "cells = [[0.5, 0.5]"),
+    }[what]
+    file = folder / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    done = self_test(folder)
+    assert done.returncode == 1
+    told = {"the app's result": "postprocessing makes", "the server's result": "the server makes"}
+    assert f"case 1: {told[what]} another result" in done.stderr
 
 
 def test_a_bundle_of_plain_tensors_serves_them(tmp_path: Path, wheels: Path) -> None:
