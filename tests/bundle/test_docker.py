@@ -17,13 +17,14 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from tests.builders import relu
-from tests.bundle.packages import text_package
+from tests.bundle.packages import text_package, write_text_graph
 from tests.bundle.served import Server, write_wheels
 from tests.bundle.serving_packages import flip_byte, write_tensor_package
 from tests.tiny_package import write_tiny_package
 from toolkit import load
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle import image as image_size
+from toolkit.bundle.targets import kserve
 from toolkit.bundle.testing import verdict
 from toolkit.errors import CheckFailedError, InputError, SetupError
 
@@ -328,6 +329,26 @@ def test_an_image_over_its_limit_is_not_written(
         )
     assert "at most 200 MB" in caught.value.expected
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_trimmed_counts_neither_in_the_image_nor_in_the_memory(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = text_package(
+        tmp_path / "wide.ortpackage", graph=lambda file: write_text_graph(file, rows=1_000_000)
+    )
+    texts = tmp_path / "texts.txt"
+    texts.write_text("good film\nunfilmed\n")
+    options = BundleOptions(runtime=wheels, trim=texts, self_test=False)
+    out = tmp_path / "docker"
+    made = bundle(package.path, target="docker", output=out, options=options)
+    (told,) = [note for note in made.notes if note.startswith("image: ")]
+    assert float(told.rsplit(" ", 1)[1]) < 1  # of the 12 MB that the package's graph has
+    monkeypatch.setattr(kserve, "_COPIES", 100)
+    options = BundleOptions(trim=texts, self_test=False)
+    out = tmp_path / "kserve"
+    bundle(package.path, target="kserve", output=out, options=options)
+    assert "memory: 2Gi" in (out / "inferenceservice.yaml").read_text()
 
 
 def test_a_folder_without_a_wheel_is_refused_by_the_wheel(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A folder for Python: one file of code, on onnxruntime, numpy and, for texts, tokenizers."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from toolkit.bundle.job import Job, Target
 from toolkit.bundle.qemu import needs_qemu, run_on_arm64
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
-from toolkit.bundle.testing import run_self_test
+from toolkit.bundle.testing import run_with_this_python
 
 COMMAND = "python app.py --self-test"
 _LICENSES = {"onnxruntime": "MIT", "numpy": "BSD-3-Clause", "tokenizers": "Apache-2.0"}
@@ -46,12 +45,8 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
             shown=COMMAND,
             timeout_s=job.options.timeout_s,
         )
-    return run_self_test(
-        [sys.executable, "app.py", "--self-test"],
-        folder,
-        shown=COMMAND,
-        timeout_s=job.options.timeout_s,
-        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    return run_with_this_python(
+        ["app.py", "--self-test"], folder, shown=COMMAND, timeout_s=job.options.timeout_s
     )
 
 
