@@ -1,5 +1,6 @@
 """`toolkit bundle --target docker`: the server, the Dockerfile, and what the image weighs."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -24,9 +25,12 @@ from tests.tiny_package import write_tiny_package
 from toolkit import load
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle import image as image_size
+from toolkit.bundle.report import Runtime
 from toolkit.bundle.targets import kserve
 from toolkit.bundle.testing import verdict
+from toolkit.bundle.wheels import wheel_hashes
 from toolkit.errors import CheckFailedError, InputError, SetupError
+from toolkit.progress import silent
 
 pytestmark = pytest.mark.slow
 CUT = pytest.mark.filterwarnings("ignore:.*was cut to:toolkit.errors.ToolkitWarning")
@@ -360,6 +364,36 @@ def test_a_folder_without_a_wheel_is_refused_by_the_wheel(tmp_path: Path) -> Non
             output=tmp_path / "out",
             options=BundleOptions(runtime=tmp_path),
         )
+
+
+@pytest.mark.parametrize(
+    "kinds, lacking",
+    [
+        (("cp311-cp311-manylinux_2_28_x86_64",), "aarch64"),
+        (("cp311-cp311-manylinux_2_28_aarch64", "cp312-cp312-manylinux_2_28_x86_64"), "x86_64"),
+        (("cp311-cp311-manylinux_2_28_aarch64", "cp311-cp311-win_amd64"), "x86_64"),
+    ],
+)
+def test_wheels_of_another_machine_or_python_are_no_wheels(
+    kinds: tuple[str, ...], lacking: str, tmp_path: Path
+) -> None:
+    needed = [
+        Runtime(
+            name="some-lib", version="1.2", license="MIT", purl="", size_bytes=1, included=False
+        )
+    ]
+    (tmp_path / "foo.whl").write_text("no wheel's name")
+    for kind in kinds:
+        (tmp_path / f"some_lib-1.2-{kind}.whl").write_text(kind)
+    told = f"some-lib 1.2 for Python 3.11 on Linux on {lacking}"
+    with pytest.raises(InputError, match=re.escape(told)) as e:
+        wheel_hashes(needed, tmp_path, silent)
+    assert f"manylinux_2_28_{lacking}" in e.value.fix
+    file = tmp_path / f"some_lib-1.2-cp38-abi3-manylinux_2_17_{lacking}.manylinux2014_{lacking}.whl"
+    file.write_text("abi3")
+    found = wheel_hashes(needed, tmp_path, silent)["some-lib"]
+    assert len(found) == 2
+    assert hashlib.sha256(b"abi3").hexdigest() in found
 
 
 def test_the_image_as_far_as_it_can_be_built_here(tmp_path: Path) -> None:
