@@ -131,13 +131,14 @@ class Service:
                 raise RequestError(f"item {len(answers) + 1}: {error}") from error
             asked.append(feeds)
             answers.append(self._run(feeds))
+        results = [] if tensors else list(map(self.model.decode, answers, asked))
         try:
             if tensors:
                 return {
                     name: v2.tensor(name, np.concatenate([answer[name] for answer in answers]))
                     for name in self.graph_outputs
                 }
-            return _results(list(map(self.model.decode, answers, asked)))
+            return _results(results)
         except ValueError as error:  # numpy's word for rows of different lengths
             raise RequestError(
                 "the items have answers of different sizes, which no tensor holds; ask for one item"
