@@ -5,20 +5,22 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.builders import relu
-from tests.bundle.packages import text_package
+from tests.bundle.packages import picture_package, table_package, text_package
 from tests.bundle.served import Server, write_wheels
 from tests.bundle.serving_packages import flip_byte, write_tensor_package
 from tests.tiny_package import write_tiny_package
 from toolkit import load
 from toolkit.bundle import BundleOptions, BundleReport, bundle
 from toolkit.bundle.testing import verdict
+from toolkit.package import ModelPackage
+from toolkit.tasks import ImageSpec
 
 pytestmark = pytest.mark.slow
 CUT = pytest.mark.filterwarnings("ignore:.*was cut to:toolkit.errors.ToolkitWarning")
@@ -227,6 +229,34 @@ def test_one_changed_byte_fails_the_self_test(
     assert said["passed"] is False
     assert said["largest_difference"] > said["limit"]
     assert "model.onnx was changed" in done.stderr
+
+
+def several_labels(path: Path) -> ModelPackage:
+    return text_package(path, activation="sigmoid", multi_label=True)
+
+
+def vectors(path: Path) -> ModelPackage:
+    return text_package(path, name="feature-extraction", labels=())
+
+
+def values(path: Path) -> ModelPackage:
+    row = {"area": "", "roof": "gable", "rooms": 4}
+    return table_package(path, rows=[row], name="tabular-regression", value_transform="exp")
+
+
+def pictures(path: Path) -> ModelPackage:
+    image = ImageSpec(height=4, width=5, mode="L", scale=1 / 255)
+    return picture_package(path, image=image, pictures=[np.full((4, 5), 90, np.uint8)])
+
+
+@pytest.mark.parametrize("package", [several_labels, vectors, values, pictures])
+def test_the_self_test_takes_every_kind_of_result(
+    package: Callable[[Path], ModelPackage], wheels: Path, tmp_path: Path
+) -> None:
+    made = package(tmp_path / "a.ortpackage")
+    options = BundleOptions(runtime=wheels)
+    report = bundle(made.path, target="docker", output=tmp_path / "out", options=options)
+    assert report.self_test.ran
 
 
 @pytest.mark.parametrize("what", ["the app's result", "the server's result"])

@@ -80,7 +80,7 @@ class Service:
             RequestError: The request is not what the model takes.
         """
         entries, wanted = _parts(body)
-        if set(entries) == set(self.graph_inputs):
+        if set(entries) == set(self.graph_inputs) and not self._are_items(entries):
             outputs = self._from_tensors(entries)
         else:
             outputs = self._from_items(entries, tensors=bool(set(wanted) & set(self.graph_outputs)))
@@ -92,6 +92,19 @@ class Service:
         if isinstance(body, dict) and "id" in body:
             answer["id"] = body["id"]
         return answer
+
+    def _are_items(self, entries: Mapping[str, Entry]) -> bool:
+        """Whether inputs are items, although the graph's own have the same names, as `pixels`."""
+        known = {one["name"]: one for one in self.item_inputs()}
+        for name, entry in entries.items():
+            sizes = known[name]["shape"] if name in known else []
+            have = entry["shape"] if isinstance(entry["shape"], list) else []
+            same = len(have) == len(sizes) and all(
+                want in (-1, size) for size, want in zip(have, sizes, strict=True)
+            )
+            if name not in known or entry["datatype"] != known[name]["datatype"] or not same:
+                return False
+        return True
 
     def _from_tensors(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
         feeds = {}
