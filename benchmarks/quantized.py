@@ -161,10 +161,14 @@ def _kept(candidate: Candidate) -> str:
 
 
 def _beside(case: Case, method: str, threads: int) -> str:
-    """CPU time over that of plain dynamic int8."""
+    """CPU time over that of plain dynamic int8, or which of both was not added to the package."""
+    package = ModelPackage.open(case.package)
+    added = {variant.name for variant in package.variants}
+    missing = [name for name in (method, PLAIN) if name not in added]
+    if missing:
+        return f"`{missing[0]}` was not added"
     if method == PLAIN:
         return "1"
-    package = ModelPackage.open(case.package)
     options = SessionOptions(threads=threads, spinning=False)
 
     def opened(name: str) -> Session:

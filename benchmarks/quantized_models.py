@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tests.export.checkpoints import labeled
 from toolkit import export
+from toolkit.export.torch_graph import one_thread
 
 MODELS = Path(__file__).parents[1] / "models"
 REVIEWS = MODELS / "sentiment_lstm" / "movie_reviews.csv.gz"
@@ -41,9 +42,7 @@ SIDE = 8
 """Pixels of scikit-learn's digits, whose patches of two by two are 16 places."""
 
 
-torch.set_num_threads(1)  # whose threads spin: on a busy machine two take five times as long
-
-
+@one_thread()  # torch's threads spin: on a busy machine two take five times as long
 def distilbert(folder: Path, *, rows: int = 2400) -> tuple[Path, Path]:
     """A package of a DistilBERT of three layers of width 384, and data of its test split.
 
@@ -123,6 +122,7 @@ def _fine_tune(
     model.eval()  # type: ignore[no-untyped-call]  # transformers
 
 
+@one_thread()
 def vit(folder: Path, *, epochs: int = 20) -> tuple[Path, Path]:
     """A package of a ViT of four layers of width 128 for digits, and data of its test split."""
     torch.manual_seed(0)

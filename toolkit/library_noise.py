@@ -1,18 +1,38 @@
 """What libraries say and load when they are imported, and nobody asked."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_TORCHAO = ("torchao", "torch.utils._pytree")
+
+@contextmanager
+def less_logged(*names: str, below: int = logging.ERROR) -> Iterator[None]:
+    """Without what these loggers say below a level; they are as before afterwards.
+
+    Args:
+        names: Of the loggers; one that has a level of its own is not reached by its parent's name.
+        below: A level of `logging`.
+    """
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(below)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def silence_torchao() -> None:
+@contextmanager
+def quiet_torchao() -> Iterator[None]:
     """Keep torchao from warning of GPU kernels that it cannot load.
 
-    Call it before anything that may import transformers, which imports torchao wherever it is
-    installed; torchao 0.18 with torch 2.13 then logs four lines to stderr.
+    Put it around whatever may import transformers, which imports torchao wherever it is installed;
+    torchao 0.18 with torch 2.13 then logs four lines to stderr.
     """
-    for name in _TORCHAO:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    with less_logged("torchao", "torch.utils._pytree"):
+        yield
 
 
 def without_torchao() -> None:

@@ -1,8 +1,11 @@
-"""Stand-ins of Android's classes, to compile an activity against where there is no Android SDK."""
+"""Stand-ins of Android's classes, to compile against where there is no Android SDK.
+
+Those that the test on a device uses work; the property `assets` names the folder `model/`.
+"""
 
 from pathlib import Path
 
-# What the activity uses of Android, with the types of its reference; bodies never run.
+# What the sources use of Android, with the types of its reference; the activity never runs.
 ANDROID = {
     "android.app.Activity": """public class Activity extends android.content.Context {
         protected void onCreate(android.os.Bundle state) {}
@@ -11,10 +14,14 @@ ANDROID = {
         public final void runOnUiThread(Runnable action) {}
     }""",
     "android.content.Context": """public abstract class Context {
-        public android.content.res.AssetManager getAssets() { return null; }
+        public android.content.res.AssetManager getAssets() {
+            return new android.content.res.AssetManager();
+        }
         public android.content.res.Resources getResources() { return null; }
         public Context getApplicationContext() { return null; }
-        public java.io.File getCacheDir() { return null; }
+        public java.io.File getCacheDir() {
+            return new java.io.File(System.getProperty("assets")).getAbsoluteFile().getParentFile();
+        }
         public final String getString(int id, Object... values) { return null; }
     }""",
     "android.content.res.Resources": """public class Resources {
@@ -30,6 +37,41 @@ ANDROID = {
         public long getStartOffset() { return 0; }
         public long getLength() { return 0; }
         public void close() {}
+    }""",
+    "android.app.Instrumentation": """public class Instrumentation {
+        public android.content.Context getTargetContext() {
+            return new android.content.Context() {};
+        }
+    }""",
+    "android.util.Log": """public final class Log {
+        public static int i(String tag, String message) { return 0; }
+    }""",
+    "androidx.test.platform.app.InstrumentationRegistry": """
+    public final class InstrumentationRegistry {
+        public static android.app.Instrumentation getInstrumentation() {
+            return new android.app.Instrumentation();
+        }
+    }""",
+    "androidx.test.ext.junit.runners.AndroidJUnit4": """
+    public final class AndroidJUnit4 extends org.junit.runner.Runner {}""",
+    "org.junit.runner.Runner": "public abstract class Runner {}",
+    "org.junit.runner.RunWith": """public @interface RunWith {
+        Class<? extends Runner> value();
+    }""",
+    "org.junit.Test": "public @interface Test {}",
+    "org.junit.Assert": """public class Assert {
+        public static void assertTrue(String message, boolean condition) {
+            if (!condition) throw new AssertionError(message);
+        }
+    }""",
+    "org.junit.AssumptionViolatedException": """
+    public class AssumptionViolatedException extends RuntimeException {
+        public AssumptionViolatedException(String message) { super(message); }
+    }""",
+    "org.junit.Assume": """public class Assume {
+        public static void assumeTrue(String message, boolean condition) {
+            if (!condition) throw new AssumptionViolatedException(message);
+        }
     }""",
     "android.system.ErrnoException": "public final class ErrnoException extends Exception {}",
     "android.system.Os": """public final class Os {

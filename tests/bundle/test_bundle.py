@@ -134,29 +134,40 @@ def test_a_task_without_an_app_is_refused(
     assert not (tmp_path / "app").exists()
 
 
-def test_a_compiled_variant_is_refused_and_another_named(
-    package: ModelPackage, tmp_path: Path
-) -> None:
+def with_compiled(package: ModelPackage, name: str, ep: str, *, preferred: bool) -> ModelPackage:
+    """The package with one more variant, which only one provider runs."""
     with staging_directory(package) as staging:
         model = staging / "model"
         shutil.copytree(package.variant("fp32").model.parent, model)
-        compiled = CompiledFor(ep="QNNExecutionProvider", provider_options={}, compatibility="v75")
-        package = add_variant(
+        return add_variant(
             package,
             model,
-            name="htp",
+            name=name,
             precision="fp32",
             method="compiled",
             parent="fp32",
             parity={},
             details={},
             step="compile",
-            preferred=False,
-            compiled=compiled,
+            preferred=preferred,
+            compiled=CompiledFor(ep=ep, provider_options={}, compatibility="v75"),
         )
+
+
+def test_a_compiled_variant_is_refused_and_another_named(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = with_compiled(package, "htp", "QNNExecutionProvider", preferred=False)
+    package = with_compiled(package, "intel", "OpenVINOExecutionProvider", preferred=True)
+    assert package.variants[0].name == "intel"
     with pytest.raises(InputError, match="QNNExecutionProvider") as caught:
         bundle(package.path, target="python", output=tmp_path / "app", variant="htp")
     assert caught.value.fix == "--variant fp32"
+    compiled = [one for one in package.variants if one.name != "fp32"]
+    monkeypatch.setattr(ModelPackage, "variants", property(lambda self: tuple(compiled)))
+    with pytest.raises(InputError, match="QNNExecutionProvider") as caught:
+        bundle(package.path, target="python", output=tmp_path / "app", variant="htp")
+    assert "toolkit export" in caught.value.fix
 
 
 def test_a_graph_that_is_too_large_for_the_target_is_refused(

@@ -1,17 +1,16 @@
 """The target c: a program that builds without a warning and answers as the package does."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import toolkit
-from tests.bundle.c_programs import REPOSITORY, SANITIZERS, built, need, run
+from tests.bundle.arm64_root import onnxruntime_wheel
+from tests.bundle.c_programs import SANITIZERS, built, need, run
 from tests.bundle.scripts_lines import lines
 from tests.tiny_package import write_tiny_package
 from toolkit import InputError, SetupError
@@ -141,33 +140,12 @@ def test_no_memory_is_misused(package: Path, folder: Path) -> None:
         assert (done.returncode > 2, b"Sanitizer" in done.stderr) == (True, False), done.stderr
 
 
-@pytest.fixture(scope="session")
-def arm64_wheel() -> Path:
-    """ONNX Runtime for the other processor, kept in the clone."""
-    import onnxruntime
-
-    version = onnxruntime.__version__
-    cache = REPOSITORY / ".cache" / f"onnxruntime-{version}-arm64"
-    if not list(cache.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        wanted = ["--only-binary", ":all:", "--platform", "manylinux_2_28_aarch64"]
-        done = subprocess.run(
-            [*command, *wanted, "--dest", str(cache), f"onnxruntime=={version}"],
-            check=False,
-            timeout=300,
-        )
-        if done.returncode and os.environ.get("CI") != "true":
-            pytest.skip("the wheel for arm64 could not be fetched")
-    (wheel,) = cache.glob("*.whl")
-    return wheel
-
-
 @pytest.mark.slow
 def test_a_bundle_for_arm64_gives_the_same_answers_under_qemu(
-    package: Path, tmp_path: Path, arm64_wheel: Path
+    package: Path, tmp_path: Path
 ) -> None:
     need("cmake", "make", "aarch64-linux-gnu-gcc", "qemu-aarch64-static")
-    options = BundleOptions(architecture="arm64", runtime=arm64_wheel)
+    options = BundleOptions(architecture="arm64", runtime=onnxruntime_wheel())
     report = bundle(package, target="c", output=tmp_path / "bundle", options=options)
     assert report.self_test.ran
     assert report.self_test.where.endswith(", arm64")

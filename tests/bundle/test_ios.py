@@ -16,6 +16,7 @@ import pytest
 from tests.bundle import fetched
 from tests.bundle.phones import ITEMS, document, made, tabular
 from toolkit.bundle import BundleReport
+from toolkit.bundle import apps as app_files
 from toolkit.bundle.mobile.checked import check_dtypes, check_here, check_opset
 from toolkit.bundle.targets import ios
 from toolkit.errors import CheckFailedError, InputError
@@ -148,7 +149,7 @@ def test_a_parser_of_swift_reads_every_file(folder: Path) -> None:
     trees, swift = map(import_module, names)
     parser = trees.Parser(trees.Language(swift.language()))
     files = [*folder.rglob("*.swift")]
-    assert len(files) == 10
+    assert len(files) == 11
     wrong = [file.name for file in files if parser.parse(file.read_bytes()).root_node.has_error]
     assert wrong == []
     assert parser.parse(b"func broken( {").root_node.has_error
@@ -199,6 +200,55 @@ def test_the_bridge_for_swift_gives_the_tokens_of_the_tokenizer(
     assert tokens("good " * 9) == [9, 9, 9, 9, 4]
     assert tokens("") == [0]
     assert tokens(b"\xff") == [-2]
+
+
+def test_more_tokens_than_there_is_room_for_are_not_copied(tmp_path: Path) -> None:
+    apps = Path(app_files.__file__).parent / "apps"
+    program = tmp_path / "main.c"
+    program.write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n"
+        '#include "edge_tokenizer.h"\n#include "tokenizer.h"\n'
+        "const struct tokenizer_data tokenizer_data;\n"
+        "enum tokenizer_status make_tokens(const struct tokenizer_data *tokenizer,\n"
+        "    const char *first, size_t first_length, const char *second,\n"
+        "    size_t second_length, size_t longest, struct tokens *tokens) {\n"
+        "  (void)tokenizer, (void)first, (void)first_length, (void)second;\n"
+        "  (void)second_length, (void)longest;\n"
+        "  tokens->count = 2;\n"
+        "  tokens->ids = calloc(2, sizeof *tokens->ids);\n"
+        "  tokens->types = calloc(2, sizeof *tokens->types);\n"
+        "  return TOKENS_MADE;\n}\n"
+        "void free_tokens(struct tokens *tokens) { free(tokens->ids); free(tokens->types); }\n"
+        "int main(void) {\n"
+        "  int32_t ids[] = {7, 7}, types[] = {7, 7};\n"
+        '  printf("%d ", edge_tokens("", 0, NULL, 0, 1, ids, types));\n'
+        '  printf("%d %d", ids[1], types[1]);\n'
+        "  return 0;\n}\n"
+    )
+    bridge = apps / "ios" / TOKENIZER
+    executable = tmp_path / "main"
+    command: list[str | Path] = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror"]
+    command += [
+        f"-I{folder}" for folder in (bridge / "include", apps / "c/src", apps / "c/include")
+    ]
+    command += [program, bridge / "edge_tokenizer.c", "-o", executable]
+    subprocess.run(command, check=True, timeout=120)
+    done = subprocess.run([executable], capture_output=True, text=True, check=True)
+    assert done.stdout == "-3 7 7"
+
+
+def test_a_provider_that_did_not_start_is_no_passed_test_on_a_device(folder: Path) -> None:
+    code = (folder / "Tests" / "SelfTestOnDevice.swift").read_text()
+    skipped, ran = (code.index(one) for one in ("XCTSkipIf(model.fallback != nil", "SelfTest.run"))
+    assert skipped < ran
+
+
+def test_no_integer_of_json_can_end_the_app(folder: Path) -> None:
+    code = (folder / SOURCES / "Tensor.swift").read_text()
+    init = code.partition("switch spec.dtype {")[2].partition("default:")[0]
+    assert len(re.findall("whole", init)) == 6
+    assert not re.search(r"\bU?Int\d+\(", code)
+    assert "Element(exactly:" in code
 
 
 def test_an_element_type_that_swift_has_no_tensors_of_is_refused(folder: Path) -> None:

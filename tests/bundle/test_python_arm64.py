@@ -1,16 +1,13 @@
 """`toolkit bundle --target python --arch arm64`: the self-test under qemu."""
 
-import os
 import platform
 import shutil
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.bundle.arm64_root import make_root
+from tests.bundle.arm64_root import kept_root, kept_wheels
+from tests.bundle.fetched import lacking
 from tests.bundle.serving_packages import flip_byte
 from tests.tiny_package import write_tiny_package
 from toolkit.bundle import BundleOptions, bundle, qemu
@@ -21,38 +18,17 @@ pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates arm64 on x86-64"),
 ]
 
-IN_CI = os.environ.get("CI") == "true"
-PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-
-
-def lacking(what: str) -> None:
-    if IN_CI:
-        pytest.fail(what)
-    pytest.skip(what)
-
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root() -> Path:
     if shutil.which(qemu.QEMU) is None:
-        lacking("qemu-user-static is not installed")
-    try:
-        return make_root(tmp_path_factory.mktemp("arm64"))
-    except (OSError, subprocess.SubprocessError) as error:
-        lacking(f"no root for arm64: {error}")
-        raise
+        lacking("qemu-user-static")
+    return kept_root()
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", str(folder)]
-    command += ["--only-binary", ":all:", "--python-version", "3.11"]
-    command += [part for name in PLATFORMS for part in ("--platform", f"{name}_aarch64")]
-    command += [f"{name}=={version(name)}" for name in ("onnxruntime", "numpy", "tokenizers")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        lacking(f"no wheels for arm64: {done.stderr}")
-    return folder
+def wheels() -> Path:
+    return kept_wheels()
 
 
 def test_the_self_test_runs_on_arm64_and_fails_for_one_byte(

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from tests.training.tiny import write
 from toolkit import ModelPackage, export, load, train
 from toolkit.cli.main import main
 from toolkit.errors import CheckFailedError
-from toolkit.export import ExportReport
+from toolkit.export import ExportReport, comparison
+from toolkit.export.comparison import ExportParity
+from toolkit.export.parts import TorchPart
 from toolkit.export.rounding import NEAR_TIE, SameRoundings, rounded_names
+from toolkit.runtime import Session, SessionOptions, open_session
 from toolkit.tensors import Array
 from toolkit.training import open_run
 
@@ -260,3 +264,62 @@ def test_a_graph_that_computes_something_else_is_refused(
     with pytest.raises(CheckFailedError):
         export(cnn[0], tmp_path / "a.ortpackage")
     assert not [*tmp_path.iterdir()]
+
+
+class _Shifted:
+    """A session whose fused kernels add 3 to every float output."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        outputs = self._session.run(feeds)
+        return {
+            name: value + np.float32(3) if value.dtype == np.float32 else value
+            for name, value in outputs.items()
+        }
+
+
+def test_a_session_that_fuses_the_graph_wrongly_is_refused(
+    cnn: tuple[Path, ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.export import trained
+
+    def opened(model: Path, options: SessionOptions, **more: Any) -> Any:
+        session = open_session(model, options, **more)
+        return session if options.graph_level == "none" else _Shifted(session)
+
+    monkeypatch.setattr(trained, "open_session", opened)
+    with pytest.raises(CheckFailedError, match="does not compute") as caught:
+        export(cnn[0], tmp_path / "a.ortpackage")
+    assert "max abs error 3" in caught.value.problem
+    assert "0.001" in caught.value.expected
+    assert not [*tmp_path.iterdir()]
+
+
+def test_other_roundings_are_compared_with_the_session_that_users_open(
+    bert: tuple[Path, ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.export import trained
+
+    monkeypatch.setattr(trained, "LIMIT", -1.0)  # as if float errors lay between the two
+    monkeypatch.setattr(trained, "compared", limits := _Limits(comparison.compared))
+    report = export(bert[0], tmp_path / "a.ortpackage")
+    made = report.quantized
+    assert made is not None
+    assert made.roundings is not None
+    assert made.roundings.compared > 100_000
+    assert made.parity.max_abs_error < 1e-3
+    assert limits.sessions[0] is limits.sessions[1]
+
+
+class _Limits:
+    """`compared` with a limit that float errors stay below."""
+
+    def __init__(self, compared: Callable[..., ExportParity]) -> None:
+        self._compared = compared
+        self.sessions: list[Session] = []
+
+    def __call__(self, part: TorchPart, session: Session, *args: Any, **more: Any) -> ExportParity:
+        self.sessions.append(session)
+        return self._compared(part, session, *args, **more | {"limit": max(more["limit"], 1e-3)})

@@ -57,26 +57,31 @@ def constants(file: Path) -> Path:
     )
 
 
-def _branch(name: str, seed: int) -> GraphProto:
-    stored = weight(f"{name}_w", WIDTH, WIDTH, seed=seed)
+def _branch(name: str, seed: int, columns: int) -> GraphProto:
+    stored = weight(f"{name}_w", WIDTH, columns, seed=seed)
     nodes = [
         helper.make_node("Constant", [], [f"{name}_c"], value=stored),
-        helper.make_node("MatMul", ["x", f"{name}_c"], [f"{name}_y"]),
+        helper.make_node("MatMul", ["x", f"{name}_c"], [f"{name}_p"]),
+        helper.make_node("Concat", [f"{name}_p"] * (WIDTH // columns), [f"{name}_y"], axis=1),
     ]
     return helper.make_graph(
         nodes, name, [], [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, ROWS)]
     )
 
 
-def branches(file: Path) -> Path:
-    """All weights inside the branches of an If."""
+def branches(file: Path, *, columns: int = WIDTH) -> Path:
+    """All weights inside the branches of an If: float32[64, columns], their products repeated."""
     return write(
         file,
         [
             helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
             helper.make_node("Greater", ["sum", "zero"], ["positive"]),
             helper.make_node(
-                "If", ["positive"], ["y"], then_branch=_branch("a", 1), else_branch=_branch("b", 2)
+                "If",
+                ["positive"],
+                ["y"],
+                then_branch=_branch("a", 1, columns),
+                else_branch=_branch("b", 2, columns),
             ),
         ],
         [numpy_helper.from_array(np.array(0, np.float32), "zero")],

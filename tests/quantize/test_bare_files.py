@@ -18,7 +18,7 @@ from toolkit.errors import InputError
 from toolkit.export.graph import tensors
 from toolkit.npz import write_npz
 from toolkit.quantize import QuantizeFailedError, methods, preparing, quantize
-from toolkit.quantize.context import Context
+from toolkit.quantize.context import Context, Method
 from toolkit.quantize.dynamic import quantize_dynamic
 from toolkit.quantize.methods import METHODS
 from toolkit.runtime import SessionOptions, open_session
@@ -88,6 +88,28 @@ def test_methods_that_look_into_no_body_say_so(method: str, tmp_path: Path) -> N
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=[method])
     assert "inside If" not in failed.value.expected
+
+
+def test_a_method_that_looks_into_bodies_does_not_say_that_it_would_not(tmp_path: Path) -> None:
+    model = foreign.branches(tmp_path / "model.onnx", columns=2)  # too narrow to be worth it
+    (tmp_path / "data.npz").write_bytes(write_npz({"x": rows()}))
+    with pytest.raises(QuantizeFailedError) as failed:
+        quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", methods=["rowwise"])
+    (candidate,) = failed.value.report.candidates
+    assert candidate.why == "no node of this graph could be quantized"
+
+
+@pytest.mark.parametrize("write", [foreign.branches, foreign.loop], ids=["If", "Loop"])
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if not m.needs_data], ids=lambda method: method.name
+)
+def test_methods_say_truly_whether_they_look_into_bodies(
+    write: Write, method: Method, tmp_path: Path
+) -> None:
+    prepared = tmp_path / "prepared.onnx"
+    preparing.prepare(write(tmp_path / "model.onnx"), prepared)
+    changed = method.apply(prepared, tmp_path / "out.onnx", Context())
+    assert bool(changed) == method.reads_bodies
 
 
 def walked(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

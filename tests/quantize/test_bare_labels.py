@@ -1,7 +1,7 @@
 """Labels and calibration data of bare files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,20 @@ from tests.quantize import foreign
 from tests.quantize.foreign import WIDTH, rows
 from toolkit.cli.main import main
 from toolkit.errors import InputError
+from toolkit.evaluate.agreement import LARGEST_NOISE
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.npz import write_npz
-from toolkit.quantize import Limits, QuantizeFailedError, SearchOptions, methods, quantize
-from toolkit.quantize.context import Context
+from toolkit.quantize import (
+    WITHOUT_LABELS,
+    Limits,
+    QuantizeFailedError,
+    SearchOptions,
+    methods,
+    quantize,
+)
+from toolkit.quantize.context import Context, Method
+from toolkit.quantize.labels import with_labels
+from toolkit.quantize.layout import read_runs
 from toolkit.quantize.methods import METHODS
 from toolkit.runtime import SessionOptions, open_session
 from toolkit.tensors import Array
@@ -73,7 +83,7 @@ def shifted(source: Path, target: Path, context: Context) -> int:
             moved[:, 0] += 2
             tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
     onnx.save(proto, target)
-    return next(m for m in METHODS if m.name == "weight-only").apply(target, target, context)
+    return weight_only().apply(target, target, context)
 
 
 @pytest.mark.parametrize("kind", ["classes", "a column", "values"])
@@ -94,8 +104,7 @@ def test_labels_hold_the_metric(kind: str, tmp_path: Path, monkeypatch: pytest.M
     assert -1e-9 <= candidate.drop <= 0.05
     (note,) = report.notes
     assert ("'value'" if kind == "values" else "'logits'") in note
-    weights = next(method for method in METHODS if method.name == "weight-only")
-    bad = replace(weights, apply=shifted, keeps_nodes=False)
+    bad = replace(weight_only(), apply=shifted, keeps_nodes=False)
     monkeypatch.setattr(methods, "METHODS", (bad,))
     with pytest.raises(QuantizeFailedError) as failed:
         quantize(model, data, output=tmp_path / "bad.onnx", reading=NAMED)
@@ -104,43 +113,70 @@ def test_labels_hold_the_metric(kind: str, tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "bad.onnx").exists()
 
 
-def test_agreement_is_that_of_labels_where_there_are_labels(tmp_path: Path) -> None:
-    model = classifier(tmp_path / "model.onnx")
-    logits = outputs(model)["logits"]
-    data = write(tmp_path / "data.npz", answer=logits.argmax(axis=1))
-    search = SearchOptions(methods=["blocks4"])
-    report = quantize(
-        model,
-        data,
-        output=tmp_path / "out.onnx",
-        search=search,
-        reading=NAMED,
-        limits=Limits(max_drop=0.5),
-    )
+def scaled(tensor: str, factor: float) -> Callable[[Path, Path, Context], int]:
+    """A quantizer after which the second half of a stored tensor's columns is larger."""
+
+    def apply(source: Path, target: Path, context: Context) -> int:
+        proto = onnx.load(source)
+        (stored,) = (one for one in proto.graph.initializer if one.name == tensor)
+        values = numpy_helper.to_array(stored).copy()
+        values[:, values.shape[1] // 2 :] *= factor
+        stored.CopyFrom(numpy_helper.from_array(values, tensor))
+        onnx.save(proto, target)
+        return weight_only().apply(target, target, context)
+
+    return apply
+
+
+def weight_only() -> Method:
+    return next(method for method in METHODS if method.name == "weight-only")
+
+
+@pytest.mark.parametrize("tensor", ["heads", "line"])
+def test_agreement_is_of_classes_and_of_how_far_other_outputs_moved(
+    tensor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, output = classifier(tmp_path / "model.onnx"), tmp_path / "out.onnx"
+    before = outputs(model)
+    classes = before["logits"].argmax(axis=1)
+    data = write(tmp_path / "data.npz", answer=classes)
+    method = replace(weight_only(), apply=scaled(tensor, 2.5), keeps_nodes=False)
+    monkeypatch.setattr(methods, "METHODS", (method,))
+    anything = Limits(max_drop=1.0)
+    report = quantize(model, data, output=output, reading=NAMED, limits=anything)
     (candidate,) = report.candidates
-    after = outputs(tmp_path / "out.onnx")
-    same = after["logits"].argmax(axis=1) == logits.argmax(axis=1)
+    after = outputs(output)
+    same = after["logits"].argmax(axis=1) == classes
+    rest, moved = (np.hstack([one["value"], one["copy"]]) for one in (before, after))
+    own = np.linalg.norm(rest, axis=1)
+    usual = np.sqrt(np.mean(own**2))
+    still = np.linalg.norm(rest - moved, axis=1) <= LARGEST_NOISE * np.maximum(own, usual)
+    wrong, shifted_rows = int((~same).sum()), int((~still).sum())
+    assert (wrong > 5, shifted_rows > 5) == (tensor == "heads", tensor == "line")
     assert candidate.drop == pytest.approx(1 - same.mean())
-    assert 0.5 < (candidate.agreement or 0) <= same.mean()
+    assert candidate.agreement == pytest.approx((same & still).mean())
 
 
 @pytest.mark.parametrize(
-    "labels, problem",
+    "labels, problem, fix",
     [
-        (np.arange(COUNT) % 7, "has the class 6 .sample 6., for which 'logits'"),
-        (np.arange(COUNT) % 3 - 1, "has the class -1"),
-        (np.arange(9), "holds 9 labels for 80 samples"),
-        (np.zeros(COUNT, np.int64), "every label of .* is 0"),
-        (np.zeros((COUNT, 2), np.int64), r"is int64\[80, 2\]"),
-        (np.full(COUNT, np.nan, np.float32), r"has the value nan .sample 0."),
-        (np.array(["a", "b"] * (COUNT // 2)), "is "),
+        (np.arange(COUNT) % 7, "has the class 6 .sample 6., for which 'logits'", "leave such"),
+        (np.arange(COUNT) % 3 - 1, "has the class -1", "number the classes as 'logits'"),
+        (np.arange(9), "holds 9 labels for 80 samples", "store 'answer' with 80 labels"),
+        (np.zeros(COUNT, np.int64), "every label of .* is 0", "leave --label-column out"),
+        (np.zeros((COUNT, 2), np.int64), r"is int64\[80, 2\]", "store 'answer' with one axis"),
+        (np.full(COUNT, np.nan, np.float32), r"has the value nan .sample 0.", "without a label"),
+        (np.array(["a", "b"] * (COUNT // 2)), "is ", "classes as their numbers"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels: Array, problem: str, tmp_path: Path) -> None:
+def test_labels_that_do_not_fit_are_refused(
+    labels: Array, problem: str, fix: str, tmp_path: Path
+) -> None:
     model = classifier(tmp_path / "model.onnx")
     np.savez(tmp_path / "data.npz", x=rows(COUNT), answer=labels)
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError, match=problem) as refused:
         quantize(model, tmp_path / "data.npz", output=tmp_path / "out.onnx", reading=NAMED)
+    assert fix in refused.value.fix
     assert not (tmp_path / "out.onnx").exists()
 
 
@@ -169,6 +205,25 @@ def test_labels_that_nobody_named_are_told_of(tmp_path: Path) -> None:
     assert report.metric == ""
     (note,) = report.notes
     assert "--label-column label" in note
+
+
+def test_labels_of_samples_that_were_read_already_are_never_dropped_in_silence(
+    tmp_path: Path,
+) -> None:
+    model, output = classifier(tmp_path / "model.onnx"), tmp_path / "out.onnx"
+    session = open_session(model, SessionOptions())
+    plain, arrays = read_runs(write(tmp_path / "data.npz", answer=np.arange(COUNT) % 5), session)
+    samples, _ = with_labels(plain, arrays, "answer", session, origin="data")
+    with pytest.raises(InputError, match="labels 'answer' were named") as refused:
+        quantize(model, samples, output=output, reading=NAMED)
+    assert ".npz" in refused.value.fix
+    with pytest.raises(InputError, match="beside data"):
+        quantize(model, samples, output=output, random_inputs=True)
+    report = quantize(model, samples, output=output, methods=["weight-only"])
+    assert (report.metric, report.limits) == ("", WITHOUT_LABELS)
+    (note,) = report.notes
+    assert "labels were not looked at" in note
+    assert quantize(model, plain, output=output, methods=["weight-only"], force=True).notes == ()
 
 
 def test_the_command_takes_labels_and_calibration_data(

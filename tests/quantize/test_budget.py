@@ -11,6 +11,7 @@ import pytest
 from tests.builders import matmul
 from tests.quantize.packages import ruin
 from toolkit.cli.main import main
+from toolkit.errors import InputError
 from toolkit.package import ModelPackage
 from toolkit.package.integrity import file_hashes
 from toolkit.quantize import (
@@ -91,6 +92,26 @@ def test_a_budget_that_ends_before_anything_passed_changes_nothing(
     search = SearchOptions(methods=FEW, budget_s=30.0, clock=lambda: now[0])
     with pytest.raises(QuantizeFailedError, match="before the budget ended"):
         quantize(package.path, data, search=search, progress=late)
+    assert file_hashes(package.path) == before
+
+
+def test_a_budget_that_ends_before_the_calibration_data_is_read_is_too_short(
+    package: ModelPackage, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = file_hashes(package.path)
+    now, start = [0.0], measuring.Judge.start
+
+    def slow(judge: measuring.Judge) -> None:
+        start(judge)
+        now[0] = 31.0
+
+    monkeypatch.setattr(measuring.Judge, "start", slow)
+    calibration = tmp_path / "calibration.csv"
+    calibration.write_bytes(data.read_bytes())
+    search = SearchOptions(calibration=calibration, budget_s=30.0, clock=lambda: now[0])
+    with pytest.raises(InputError, match="a budget of 30 s is not enough") as refused:
+        quantize(package.path, data, search=search)
+    assert "--budget" in refused.value.fix
     assert file_hashes(package.path) == before
 
 

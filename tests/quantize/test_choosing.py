@@ -1,5 +1,9 @@
 """Which of the candidates that keep their promises is the best."""
 
+import itertools
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from toolkit.quantize import choosing
@@ -42,8 +46,92 @@ def test_of_nearly_equals_the_one_that_agrees_most_is_chosen(
     assert first.method == chosen
 
 
-def test_a_growing_list_never_returns_to_one_that_lost() -> None:
-    # Its graph is gone by then.
-    found = [passed("a", 1.0, 0.98), passed("b", 1.09, 0.99), passed("c", 0.95, 0.97)]
-    choices = [choosing.best(found[: k + 1], "balanced", parent_bytes=100) for k in range(3)]
-    assert [one.method for one in choices if one is not None] == ["a", "b", "c"]
+DRIFTING = (0.50, 0.990), (0.545, 0.991), (0.595, 0.992), (0.65, 0.993)
+"""Time and agreement: each is within 10 % of the one before, and the last 30 % above the first."""
+
+
+@pytest.mark.parametrize("objective", ["latency", "size", "balanced"])
+def test_the_best_is_the_same_in_every_order_and_no_further_than_its_share_away(
+    objective: Objective,
+) -> None:
+    found = [passed(f"m{i}", *one) for i, one in enumerate(DRIFTING)]
+    for order in itertools.permutations(found):
+        first = choosing.best(order, objective, parent_bytes=100)
+        assert first is found[1]  # the one that agrees most within 10 % of the fastest
+
+
+@pytest.mark.parametrize("objective", ["latency", "size", "balanced"])
+def test_equals_are_told_apart_whatever_their_order(objective: Objective) -> None:
+    found = [passed("b", 0.5, 0.99), passed("a", 0.5, 0.99), passed("c", 0.52, 0.99)]
+    for order in itertools.permutations(found):
+        assert choosing.best(order, objective, parent_bytes=100) is found[1]
+
+
+def sized(name: str, size: int, ratio: float, agreement: float) -> Candidate:
+    return replace(passed(name, ratio, agreement), size_bytes=size)
+
+
+def test_by_size_no_time_is_given_away_for_agreement() -> None:
+    small, slow = sized("small", 2500, 0.5, 0.9900), sized("slow", 2510, 2.0, 0.9905)
+    close, large = sized("close", 2520, 0.53, 0.9903), sized("large", 2560, 0.2, 0.9990)
+    for order in itertools.permutations([small, slow, close, large]):
+        assert choosing.best(order, "size", parent_bytes=10000) is close
+    for pair in itertools.permutations([small, slow]):
+        assert choosing.best(pair, "size", parent_bytes=10000) is small
+
+
+def test_by_size_files_that_are_as_small_are_told_apart_by_time() -> None:
+    found = [sized("smallest", 2500, 2.0, 0.999), sized("fast", 2501, 0.5, 0.99)]
+    for order in itertools.permutations(found):
+        assert choosing.best(order, "size", parent_bytes=10000) is found[1]
+
+
+@pytest.mark.parametrize(
+    "objective, size, ratio, wins",
+    [
+        ("latency", 2600, 0.49, True),
+        ("latency", 2400, 0.51, False),
+        ("balanced", 2450, 0.50, True),
+        ("balanced", 2550, 0.50, False),
+        ("size", 2510, 0.49, True),
+        ("size", 2490, 0.51, False),
+        ("size", 2400, 3.00, True),
+    ],
+)
+def test_what_would_win_costs_less_than_the_best_so_far(
+    objective: Objective, size: int, ratio: float, wins: bool
+) -> None:
+    first = sized("first", 2500, 0.5, 0.995)
+    missing = sized("missing", size, ratio, 0.9)
+    assert choosing.would_win(missing, [first], objective, parent_bytes=10000) == wins
+    assert choosing.would_win(missing, [], objective, parent_bytes=10000)
+
+
+@pytest.mark.parametrize(
+    "tried, spares",
+    [
+        ({}, True),
+        ({"why": "other is as small, and faster", "beaten_by": "other"}, True),
+        ({"why": "it does not run: an operator failed", "agreement": None}, False),
+        ({"why": "agreement 0.9000 is below 0.99"}, False),
+    ],
+)
+def test_only_what_passed_or_was_beaten_spares_methods_like_it(
+    tried: dict[str, Any], spares: bool
+) -> None:
+    found = replace(passed("blocks4", 0.5, 0.99), **tried)
+    assert (choosing.spared_by("blocks4-gptq", [found]) is found) == spares
+    assert choosing.spared_by("static-minmax", [found]) is None
+
+
+@pytest.mark.parametrize("objective", ["latency", "size", "balanced"])
+def test_what_is_given_up_early_would_not_have_been_chosen(objective: Objective) -> None:
+    outcomes = set()
+    for percent in range(101, 130):
+        first = sized("first", 2500, 0.5, 0.990)
+        later = sized("later", 2451, 0.5 * percent / 100, 1.0)
+        is_given_up = choosing.dominated_by(later, [first]) is first
+        chosen = choosing.best([first, later], objective, parent_bytes=10000)
+        assert not (is_given_up and chosen is later), percent
+        outcomes.add((is_given_up, chosen is later))
+    assert {(True, False), (False, True)} <= outcomes  # else this tests nothing

@@ -8,6 +8,7 @@ import pytest
 
 from tests.quantize.packages import ruin, write_data
 from toolkit.cli.quantized import _row
+from toolkit.evaluate.agreement import Agreement
 from toolkit.package import ModelPackage
 from toolkit.profiling.paired import PairedLatency
 from toolkit.quantize import (
@@ -71,6 +72,7 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
     report = quantize(package.path, data, limits=Limits(max_drop=0.05))
     again = report.candidates[1]
     assert again.why == "weight-only is as small, and faster"
+    assert again.beaten_by == "weight-only"
     assert again.agreement is None
 
 
@@ -78,6 +80,8 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
 def test_methods_like_one_that_passed_are_not_tried(
     package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch, passing: bool
 ) -> None:
+    even = PairedLatency(reference_ms=1.0, candidate_ms=1.0, ratio=1.0, ratio_95=(0.9, 1.1))
+    monkeypatch.setattr(measuring, "paired_latency", lambda *_, **__: even)
     weights = next(method for method in METHODS if method.name == "weight-only")
     names = ("blocks4", "other", "blocks4-gptq")
     made = [replace(weights, name=name, rank=rank) for rank, name in enumerate(names)]
@@ -106,3 +110,31 @@ def test_what_is_missed_on_all_samples_is_measured_no_further(
     assert candidate.agreement is not None
     assert candidate.most_flips is None
     assert "*" not in _row(candidate, failed.value.report.n)[0]
+
+
+def test_one_that_lost_to_a_later_one_can_still_be_the_best_in_the_end(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second agrees more and is nearly as fast as the first, but not as the third."""
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    facts = {"first": (1.0, 0.98), "second": (1.06, 0.99), "third": (0.94, 0.97)}
+    ratios = iter([ratio for ratio, _ in facts.values() for _ in ("first look", "reported")])
+    shares = iter([share for _, share in facts.values()])
+
+    def timed(*arguments: object, **keywords: object) -> PairedLatency:
+        ratio = next(ratios)
+        return PairedLatency(reference_ms=1.0, candidate_ms=ratio, ratio=ratio, ratio_95=(0.9, 1.1))
+
+    def close(*arguments: object) -> Agreement:
+        return Agreement(share=next(shares), largest_change=0.0)
+
+    monkeypatch.setattr(measuring, "paired_latency", timed)
+    monkeypatch.setattr(measuring, "agreement", close)
+    made = [replace(weights, name=name, rank=rank) for rank, name in enumerate(facts)]
+    monkeypatch.setattr(methods, "METHODS", tuple(made))
+    report = quantize(package.path, data, limits=Limits(max_drop=1.0))
+    assert [(c.method, c.latency_ratio, c.agreement) for c in report.candidates] == [
+        (name, *fact) for name, fact in facts.items()
+    ]
+    assert [candidate.method for candidate in report.candidates if candidate.kept] == ["first"]
+    assert ModelPackage.open(package.path).variant("int8").contents.method == "first"

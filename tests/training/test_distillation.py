@@ -1,4 +1,5 @@
 import math
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from tests.tiny_package import GRAPH, write_tiny_package
 from tests.training.test_resume import interrupted, stop_at
 from tests.training.tiny import TEXT, weights, write
 from toolkit.cli.main import main
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitWarning
 from toolkit.export import export
 from toolkit.tasks import TaskSpec, TextSpec
 from toolkit.training import Distillation, Progress, Split, open_run, train
@@ -232,6 +233,7 @@ def test_what_is_no_classifier_of_texts_teaches_nothing(
     with pytest.raises(InputError, match="text-classification") as caught:
         train(recipe, run, distillation=Distillation(teacher=teacher))
     assert "tabular-classification" in caught.value.expected
+    assert "--distill" in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -277,3 +279,26 @@ def test_the_command_names_the_teacher(
     captured = capsys.readouterr()
     assert "taught by teacher (fp32), temperature 2, weight 0.5" in captured.out
     assert "asking the teacher" in captured.err
+
+
+def test_a_teacher_that_cuts_texts_says_so_once(teacher: Path) -> None:
+    asked = Teacher(Distillation(teacher=teacher), TASK)
+    short, long = "good", "good " * 5000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asked.teach(split(short, short), threads=1, progress=None)
+    with pytest.warns(ToolkitWarning) as told:
+        asked.teach(split(short, long, long, short), threads=1, progress=None)
+    (one,) = told
+    assert "2 warnings" in str(one.message)
+    assert "text 2" in str(one.message) or "text 1" in str(one.message)
+    assert "was cut" in str(one.message)
+
+
+@pytest.mark.parametrize("weight", ["0", "0.0", "-1"])
+def test_a_teacher_without_weight_is_typed_wrongly(
+    student: Path, teacher: Path, tmp_path: Path, weight: str
+) -> None:
+    command = ["train", str(student), "-o", str(tmp_path / "run"), "--distill", str(teacher)]
+    assert main([*command, "--distill-weight", weight]) == 2
+    assert main([*command, "--distill-weight", "0.01", "--set", "max_epochs=1"]) == 0

@@ -13,7 +13,7 @@ from tests.training.tiny import weights, write, write_tabular
 from toolkit.cli.main import main
 from toolkit.errors import InputError
 from toolkit.tensors import Array
-from toolkit.training import TrainReport, open_run, train
+from toolkit.training import Progress, TrainReport, open_run, train
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -76,17 +76,29 @@ def test_scales_are_powers_of_two_and_zero_points_even(trained: TrainReport) -> 
     assert all((point % 2 == 0).all() for point in points)
 
 
-def test_ranges_stand_still_in_the_second_half(trained: TrainReport) -> None:
+def test_ranges_move_in_the_first_half_of_a_training_and_stand_still_in_the_second(
+    tmp_path: Path,
+) -> None:
     import torch
 
-    module = open_run(trained.run).fake_quantized(observed_steps=0).train()
-    before = {name: value.clone() for name, value in module.named_buffers() if "min_val" in name}
-    with torch.no_grad():
-        module(numeric=torch.full((4, 2), 1e4))
-    activations = {name: value for name, value in before.items() if value.ndim == 0}
-    assert activations
-    for name, value in activations.items():
-        assert torch.equal(module.get_buffer(name), value)
+    stored = tmp_path / ".run.partial" / "qat" / "last.ckpt"
+    after: dict[int, dict[str, float]] = {}  # by epochs
+
+    def look(state: Progress) -> None:
+        if state.phase != PHASE or state.batch > 1 or state.epoch == 1:
+            return
+        values = torch.load(stored, weights_only=True)["state_dict"].items()
+        ends = [
+            (name, v) for name, v in values if name.endswith(("min_val", "max_val")) and v.ndim == 0
+        ]
+        after[state.epoch - 1] = {name: float(value) for name, value in ends}
+
+    recipe = write_tabular(tmp_path / "recipe")
+    train(recipe, tmp_path / "run", qat=True, settings={"qat_epochs": 6}, progress=look)
+    assert len(after[1]) == 4  # both ends of the inputs of two layers
+    for earlier, later in ((1, 2), (2, 3)):
+        assert all(after[earlier][name] != after[later][name] for name in after[1])
+    assert after[3] == after[4] == after[5]
 
 
 def test_an_interrupted_one_resumes_to_the_same_weights(tmp_path: Path) -> None:

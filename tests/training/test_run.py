@@ -1,13 +1,18 @@
 import shutil
+import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from tests.training.tiny import write_tabular
-from toolkit.errors import InputError
+from toolkit.errors import InputError, SetupError
+from toolkit.export import export
 from toolkit.tasks import Task
 from toolkit.training import open_run, train
+from toolkit.training.run import QatRecord
+from toolkit.training.writing import write_record
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +89,30 @@ def test_what_is_no_run_directory_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run directory") as caught:
         open_run(tmp_path)
     assert "toolkit train" in caught.value.fix
+
+
+def test_what_the_int8_model_of_a_run_needs_is_named_before_anything_is_exported(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = open_run(run).record
+    qat = QatRecord(metrics={}, settings={}, epochs=1, best_epoch=1, seconds=0.0)
+    write_record(run, msgspec.structs.replace(record, qat=qat))
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    said: list[str] = []
+    with pytest.raises(SetupError, match="torchao") as caught:
+        export(run, tmp_path / "a.ortpackage", progress=said.append)
+    assert caught.value.fix == "pip install onnx-edge-toolkit[train]"
+    assert not [line for line in said if "exporting" in line]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("missing", ["torchao", "safetensors.torch"])
+def test_a_missing_package_is_a_setup_error_where_an_int8_model_is_made(
+    run: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(missing)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SetupError, match=missing) as caught:
+        open_run(run).fake_quantized()
+    assert caught.value.fix == "pip install onnx-edge-toolkit[train]"

@@ -15,6 +15,7 @@ from toolkit.bundle.document import (
     Text,
 )
 from toolkit.bundle.job import BundleOptions, Target
+from toolkit.bundle.sizes import check_graph_size
 from toolkit.bundle.trimming import read_texts, trim_vocabulary
 from toolkit.compiling.prepared import prepare
 from toolkit.errors import InputError
@@ -64,14 +65,15 @@ def write_content(
 
     Raises:
         InputError: The graph cannot be loaded or has no such dimension, the package has no
-            reference inputs, or the vocabulary cannot be trimmed.
+            reference inputs, the vocabulary cannot be trimmed, or the graph is larger than what the
+            target can load.
         CheckFailedError: The graph answers NaN or infinity, or other things after trimming.
     """
     place = folder / FOLDER
     place.mkdir()
     spec = package.contents.task
     texts = None if options.trim is None else read_texts(options.trim, spec)
-    _write_graph(package, variant, options, place)
+    _write_graph(package, variant, target, options, place)
     preprocessing = _preprocessing(package, place)
     notes = []
     if texts is not None:
@@ -86,6 +88,9 @@ def write_content(
         )
         spec = trimmed.task
         notes.append(trimmed.note)
+    check_graph_size(
+        _size(place), target.largest_bytes, f"the variant {variant.name!r}", package.path
+    )
     progress("reference cases")
     session = open_session(place / GRAPH, SessionOptions(threads=1), config=variant.untuned_options)
     task = open_task(spec, preprocessing, session.inputs)
@@ -125,11 +130,18 @@ def write_content(
     return Content(model=document, notes=tuple(notes))
 
 
+def _size(place: Path) -> int:
+    """Bytes of the graph with its weights, before cases and document lie beside it."""
+    files = (file for file in place.rglob("*") if file.is_file() and file != place / TOKENIZER)
+    return sum(file.stat().st_size for file in files)
+
+
 def _write_graph(
-    package: ModelPackage, variant: Variant, options: BundleOptions, place: Path
+    package: ModelPackage, variant: Variant, target: Target, options: BundleOptions, place: Path
 ) -> None:
     model = package.verified(variant)
-    if options.fix_shapes:
+    # Of fixed sizes it is one file, weights included: sessions made from bytes find no second one.
+    if options.fix_shapes or target.needs_fixed_shapes:
         prepare(model, place / GRAPH, options.fix_shapes)
         return
     for name in variant.contents.files:

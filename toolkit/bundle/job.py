@@ -27,8 +27,9 @@ class BundleOptions:
         max_size_bytes: What the bundle may have at most; None for any size.
         architecture: Processor of the device, for targets that run native code: "x86_64" or
             "arm64"; empty for this machine's.
-        runtime: A file or folder that holds the target's runtime, such as a wheel of another
-            architecture, a shared library, or a `node_modules`; None to look on this machine.
+        runtime: A file or folder that holds the target's runtime: for c a shared library or its
+            wheel, for python and docker a folder of wheels, for web and node a `node_modules`, for
+            android an .aar, for ios an .xcframework; None to look on this machine.
         sysroot: A root file system of the device's architecture, for qemu; None for the
             distribution's.
         self_test: Whether to run the bundle's self-test on its real runtime before it is kept.
@@ -72,6 +73,10 @@ class Job:
     remarks: list[str] = field(default_factory=list)
 
 
+def _any_machine(_options: BundleOptions) -> None:
+    return None
+
+
 def _anything(_job: Job) -> None:
     return None
 
@@ -91,9 +96,14 @@ class Target:
             app needs.
         self_test: Runs the app's self-test in the folder, on its real runtime.
         command: The self-test's command, as the README says it.
-        check: Raises InputError where the target cannot hold the model, or SetupError where this
-            machine lacks what making the bundle needs. Called before anything is written.
+        setup: Raises SetupError where this machine lacks what making or testing the bundle needs.
+            Called before anything is written.
+        check: Raises InputError where the target cannot hold the model, once `model/` is complete
+            and before the app is written.
         tasks: Tasks whose app exists.
+        reads: The options among `architecture`, `runtime` and `sysroot` that it reads; others are
+            refused.
+        reads_for_another: Those that it reads only where `architecture` is not this machine's.
         needs_fixed_shapes: Whether the device takes no symbolic dimensions.
         largest_bytes: What the target can load at most.
         over_the_wire: Whether a browser is sent the files.
@@ -105,8 +115,11 @@ class Target:
     write: Callable[[Job, Path], Sequence[Runtime]]
     self_test: Callable[[Job, Path], SelfTestReport]
     command: str
+    setup: Callable[[BundleOptions], None] = _any_machine
     check: Callable[[Job], None] = _anything
     tasks: frozenset[str] = ITEM_TASKS | TENSOR_TASKS
+    reads: frozenset[str] = frozenset()
+    reads_for_another: frozenset[str] = frozenset()
     needs_fixed_shapes: bool = False
     largest_bytes: int | None = None
     over_the_wire: bool = False

@@ -151,6 +151,26 @@ def _download(wanted: Processor) -> str:
     )
 
 
+def check_machine(options: BundleOptions) -> None:
+    """Refuse a machine that could not build and run the program, before anything is made.
+
+    Raises:
+        SetupError: ONNX Runtime's library, a compiler, CMake or qemu is missing.
+    """
+    wanted = processor(options)
+    if options.runtime is None and (wanted is not None or _installed() is None):
+        raise missing_library(options)
+    for program in ("cmake", "make"):
+        _need(program, program)
+    if wanted is None:
+        _need("cc", "gcc libc6-dev")
+        return
+    _need(f"{wanted.triple}-gcc", wanted.packages)
+    if shutil.which(f"{wanted.qemu}-static") is None:
+        _need(wanted.qemu, "qemu-user-static")
+    _sysroot(wanted, options)
+
+
 def build(folder: Path, scratch: Path, options: BundleOptions) -> list[str]:
     """Build a bundle's program with CMake, and return the command that runs it here.
 

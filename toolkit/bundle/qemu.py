@@ -45,13 +45,7 @@ def run_on_arm64(
         InputError: The root or a wheel is of another architecture.
         CheckFailedError: The self-test did not pass.
     """
-    qemu = shutil.which(QEMU)
-    if qemu is None:
-        raise SetupError(
-            f"{QEMU} is not installed, so that nothing of arm64 runs here",
-            expected="qemu's user emulation",
-            fix="apt-get install qemu-user-static, or --no-self-test",
-        )
+    qemu = _emulator()
     interpreter = _interpreter(root)
     assert root is not None
     with _view(root) as prefix, _unpacked(wheels) as packages:
@@ -68,6 +62,29 @@ def run_on_arm64(
             },
         )
     return replace(report, where=f"{report.where} for Linux on arm64, under {QEMU}")
+
+
+def check_arm64(wheels: Path | None, root: Path | None) -> None:
+    """Refuse a machine that lacks what `run_on_arm64` needs, before anything is made.
+
+    Raises:
+        SetupError: qemu, the root or the wheels are missing.
+        InputError: The root or a wheel is of another architecture.
+    """
+    _emulator()
+    _interpreter(root)
+    _wheels(wheels)
+
+
+def _emulator() -> str:
+    qemu = shutil.which(QEMU)
+    if qemu is None:
+        raise SetupError(
+            f"{QEMU} is not installed, so that nothing of arm64 runs here",
+            expected="qemu's user emulation",
+            fix="apt-get install qemu-user-static, or --no-self-test",
+        )
+    return qemu
 
 
 def _on_one_processor() -> list[str]:
@@ -129,9 +146,8 @@ def _view(root: Path) -> Iterator[Path]:
         yield prefix
 
 
-@contextmanager
-def _unpacked(wheels: Path | None) -> Iterator[Path]:
-    """A folder that Python for arm64 imports from."""
+def _wheels(wheels: Path | None) -> list[Path]:
+    """The wheels for Python on arm64, of a folder or one alone."""
     if wheels is None:
         raise SetupError(
             "the self-test on arm64 needs the wheels of that architecture",
@@ -142,14 +158,21 @@ def _unpacked(wheels: Path | None) -> Iterator[Path]:
     files = sorted(wheels.glob("*.whl")) if wheels.is_dir() else [wheels]
     if not files:
         raise SetupError(f"{wheels} has no wheels", expected="those of requirements.txt for arm64")
+    for file in files:
+        tags = file.name.removesuffix(".whl").split("-")
+        if not file.name.endswith(".whl") or not tags[-1].endswith(("aarch64", "any")):
+            raise InputError(
+                f"{file.name} is no wheel for Linux on arm64",
+                expected="a name that ends in _aarch64.whl or -any.whl",
+            )
+    return files
+
+
+@contextmanager
+def _unpacked(wheels: Path | None) -> Iterator[Path]:
+    """A folder that Python for arm64 imports from."""
     with tempfile.TemporaryDirectory(prefix="toolkit-wheels-") as name:
-        for file in files:
-            tags = file.name.removesuffix(".whl").split("-")
-            if not file.name.endswith(".whl") or not tags[-1].endswith(("aarch64", "any")):
-                raise InputError(
-                    f"{file.name} is no wheel for Linux on arm64",
-                    expected="a name that ends in _aarch64.whl or -any.whl",
-                )
+        for file in _wheels(wheels):
             try:
                 with zipfile.ZipFile(file) as archive:
                     archive.extractall(name)

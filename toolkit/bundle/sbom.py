@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from toolkit import __version__
 from toolkit.bundle.job import Job
+from toolkit.bundle.origins import APP_LICENSE, origin_of
 from toolkit.bundle.report import Runtime
 from toolkit.bundle.sizes import kind_of
 from toolkit.errors import SetupError
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 SBOM = "sbom.cdx.json"
 """The ending that CycloneDX recommends."""
-
-APP_LICENSE = "Apache-2.0"
-"""Of the app's own files, which are this project's."""
 
 
 def write_sbom(job: Job, folder: Path, runtime: Sequence[Runtime]) -> None:
@@ -113,12 +111,14 @@ def _file(name: str, digest: str) -> "Component":
     from cyclonedx.model.component import Component, ComponentType
 
     kind = kind_of(Path(name))
+    origin = origin_of(name) if kind == "app" else None
     return Component(
         type=ComponentType.FILE,
         name=name,
         bom_ref=f"file:{name}",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
-        licenses=_licenses(APP_LICENSE) if kind == "app" else (),
+        licenses=() if origin is None else _licenses(origin.license),
+        copyright=None if origin is None else origin.owner,
         properties=_properties({"part": kind}),
     )
 

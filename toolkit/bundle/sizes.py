@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolkit.bundle.document import FOLDER, TENSORS
 from toolkit.bundle.report import Part, Runtime
-from toolkit.errors import CheckFailedError
+from toolkit.errors import CheckFailedError, InputError
 
 RUNTIME_FOLDER = "runtime"
 """Where a bundle carries files of its runtime."""
@@ -27,18 +27,23 @@ def parts_of(folder: Path, *, over_the_wire: bool) -> list[Part]:
 
     Args:
         folder: The bundle.
-        over_the_wire: Whether sizes after gzip are wanted too.
+        over_the_wire: Whether sizes after gzip are wanted too, of what a page asks for: documents
+            are none of that.
     """
-    found = [
-        Part(
-            path=file.relative_to(folder).as_posix(),
-            kind=kind_of(file.relative_to(folder)),
-            size_bytes=file.stat().st_size,
-            wire_bytes=_gzipped(file) if over_the_wire else None,
+    found = []
+    for file in folder.rglob("*"):
+        if not file.is_file():
+            continue
+        kind = kind_of(file.relative_to(folder))
+        is_sent = over_the_wire and kind != "document"
+        found.append(
+            Part(
+                path=file.relative_to(folder).as_posix(),
+                kind=kind,
+                size_bytes=file.stat().st_size,
+                wire_bytes=_gzipped(file) if is_sent else None,
+            )
         )
-        for file in folder.rglob("*")
-        if file.is_file()
-    ]
     return sorted(found, key=lambda part: (-part.size_bytes, part.path))
 
 
@@ -90,4 +95,25 @@ def check_size(parts: Sequence[Part], runtime: Sequence[Runtime], most: int | No
         f"the bundle has {size / 1e6:.2f} MB ({largest}{more})",
         expected=f"at most {most / 1e6:.2f} MB, of --max-size",
         fix="a smaller variant (toolkit quantize), or --trim TEXTS for a large vocabulary",
+    )
+
+
+def check_graph_size(size_bytes: int, most: int | None, what: str, package: Path) -> None:
+    """Refuse a graph that is larger than what a target can load.
+
+    Args:
+        size_bytes: Of the graph with its weights, as the bundle has it.
+        most: What the target can load; None for any size.
+        what: What the graph is called.
+        package: Where it comes from.
+
+    Raises:
+        InputError: It is larger.
+    """
+    if most is None or size_bytes <= most:
+        return
+    raise InputError(
+        f"{what} has {size_bytes / 1e6:,.1f} MB in the bundle",
+        expected=f"at most {most / 1e6:,.1f} MB, which is what the target can load",
+        fix=f"a smaller variant: toolkit quantize {package}",
     )

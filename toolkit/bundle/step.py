@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.bundle.content import write_content
 from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.licenses import write_licenses
+from toolkit.bundle.options import check_options
 from toolkit.bundle.report import BundleReport, Part, SelfTestReport
 from toolkit.bundle.sbom import write_sbom
 from toolkit.bundle.signing import signer
@@ -17,6 +18,9 @@ from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant
 from toolkit.package.write import replacing
 from toolkit.progress import Progress, silent
+
+_ANY = "CPUExecutionProvider"
+"""What variants that are compiled for nothing run on."""
 
 
 def bundle(
@@ -50,9 +54,11 @@ def bundle(
     """
     options = options or BundleOptions()
     made_for = target_named(target)
+    check_options(options, made_for)
     package = ModelPackage.open(Path(source))
     chosen = package.variant(variant)
     _check_fits(package, chosen, made_for)
+    made_for.setup(options)
     if made_for.needs_fixed_shapes:
         options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
     sign = None if options.sign is None else signer(options.sign, options.sign_password)
@@ -120,18 +126,12 @@ def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None
             expected=f"one of {', '.join(sorted(target.tasks))}",
             fix=f"toolkit.load({str(package.path)!r}) in Python runs it without torch",
         )
-    if variant.entry.ep != "CPUExecutionProvider":
+    if variant.entry.ep != _ANY:
+        others = [one.name for one in package.variants if one.entry.ep == _ANY]
         raise InputError(
             f"the variant {variant.name!r} was compiled for {variant.entry.ep}",
             expected="a variant that any processor runs",
-            fix="--variant "
-            + next(one.name for one in package.variants if one.entry.ep != variant.entry.ep),
-        )
-    size = variant.contents.size_bytes
-    if target.largest_bytes is not None and size > target.largest_bytes:
-        raise InputError(
-            f"the variant {variant.name!r} has {size / 1e6:,.0f} MB",
-            expected=f"at most {target.largest_bytes / 1e6:,.0f} MB, which is what the target "
-            f"{target.name} can load",
-            fix="a smaller variant: toolkit quantize " + str(package.path),
+            fix=f"--variant {others[0]}"
+            if others
+            else f"{package.path} has none: export the model again with toolkit export",
         )

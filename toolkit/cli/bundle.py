@@ -1,5 +1,6 @@
 """`toolkit bundle`."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,8 +75,9 @@ def bundle(
     runtime: Annotated[
         Path | None,
         typer.Option(
-            help="The target's runtime: a wheel or shared library of the device's architecture, or "
-            "a node_modules folder.",
+            help="The target's runtime. c: its shared library or wheel; python (another processor) "
+            "and docker: a folder of wheels; web and node: node_modules; android: an .aar; ios: an "
+            ".xcframework.",
             show_default="what is installed here",
         ),
     ] = None,
@@ -158,7 +160,7 @@ def _show(report: "BundleReport") -> None:
     columns = ["file", "part", "size", *(["gzip"] if sent else [])]
     rows = [
         [part.path, part.kind, output.size(part.size_bytes)]
-        + ([output.size(part.wire_bytes or 0)] if sent else [])
+        + (["" if part.wire_bytes is None else output.size(part.wire_bytes)] if sent else [])
         for part in report.parts[:_SHOWN]
     ]
     notes = []
@@ -179,7 +181,7 @@ def _show(report: "BundleReport") -> None:
         )
     else:
         notes.append(f"self-test {test.where}")
-    notes += [*report.notes, f"(cd {report.path} && {test.command})"]
+    notes += [*report.notes, f"cd {shlex.quote(str(report.path))} && {test.command}"]
     output.show_table(
         f"{report.variant} of {report.package.name} for {report.target}",
         columns,

@@ -29,13 +29,22 @@ TemperatureOption = Annotated[
         show_default="2",
     ),
 ]
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value == 0:
+        raise typer.BadParameter("0 is not above 0; leave out --distill for no teacher")
+    return value
+
+
 WeightOption = Annotated[
     float | None,
     typer.Option(
         "--distill-weight",
         min=0,
         max=1,
-        help="Share of the teacher in the loss; the rest is the recipe's own loss.",
+        callback=_above_zero,
+        help="Share of the teacher in the loss, above 0; the rest is the recipe's own loss.",
         show_default="0.5",
     ),
 ]

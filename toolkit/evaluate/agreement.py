@@ -30,7 +30,8 @@ class Agreement:
             likeliest fills, text; for a regression, a value that moved by less than
             `VALUE_TOLERANCE` of the values' standard deviation; for an embedding, a cosine of
             `LEAST_COSINE` at least; for plain tensors, a move of at most `LARGEST_NOISE` of their
-            norm or of what is usual. Of a language model, the places with the same likeliest token.
+            norm or of what is usual, and where classes are known, the same class beside such a move
+            of the other outputs. Of a language model, the places with the same likeliest token.
         largest_change: The largest change of a probability, or of a raw output.
     """
 
@@ -69,7 +70,7 @@ def which_changed(task: TaskSpec, reference: Answers, candidate: Answers) -> Arr
     if task.name == "feature-extraction":
         return np.asarray(~(_cosines(reference, candidate) >= LEAST_COSINE))
     if task.name == "tensors":
-        if task.labels:  # of the first columns; what other outputs give is held as it is elsewhere
+        if task.labels:  # of the first columns; other outputs may move as far as they may elsewhere
             width = len(task.labels)
             other = reference[:, :width].argmax(axis=1) != candidate[:, :width].argmax(axis=1)
             return np.asarray(other | _moved(reference[:, width:], candidate[:, width:]))

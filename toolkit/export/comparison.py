@@ -19,6 +19,10 @@ from toolkit.progress import Progress
 from toolkit.runtime import Session
 from toolkit.tensors import Array
 
+MISSED = (
+    "--tolerance NUMBER        (sets the limit, where outputs are large); look for branches on "
+    "values and for random operators otherwise"
+)
 OTHER_SHAPES = 4
 """Fewest shapes, other than the traced one, at which a graph is compared with its source."""
 
@@ -51,6 +55,7 @@ def compared(
     limit: float,
     seed: int,
     say: Progress,
+    fix: str = MISSED,
 ) -> ExportParity:
     """Compare a graph with its module, at other shapes first, then on the reference rows.
 
@@ -63,6 +68,7 @@ def compared(
         limit: Most that any output may differ, times the part's scale.
         seed: Of the rows that are drawn.
         say: Called with a line for each comparison.
+        fix: What to do about a miss.
 
     Raises:
         CheckFailedError: A comparison misses the limit.
@@ -85,8 +91,7 @@ def compared(
             raise CheckFailedError(
                 f"the graph does not compute what the module does at {sizes_text(at)}: {parity}",
                 expected=f"max abs error at most {limit:g}",
-                fix="--tolerance NUMBER        (sets the limit, where outputs are large); look for "
-                "branches on values and for random operators otherwise",
+                fix=fix,
             )
         reports.append(parity)
         shapes.append(at)

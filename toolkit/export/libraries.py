@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 
 from toolkit.errors import SetupError
+from toolkit.library_noise import less_logged
 
 _PACKAGES = {"onnx", "onnx_ir", "onnxscript", "onnxslim", "safetensors", "torch"}
 _LOGGERS = (
@@ -19,6 +20,7 @@ _LOGGERS = (
     "onnxscript",
     "onnx_ir",
     "transformers",
+    "torchao",
 )
 
 
@@ -46,21 +48,14 @@ def export_extra(doing: str = "exporting") -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what exporters log, warn about and print; everything is as before afterwards."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(io.StringIO()),
-            redirect_stderr(io.StringIO()),  # torch.export prints the graph that it gave up on
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        less_logged(*_LOGGERS, below=logging.CRITICAL),
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),  # torch.export prints the graph that it gave up on
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -24,6 +24,9 @@ from toolkit.tensors import Array
 NEAR_TIE = 0.01
 """How far from half way, in steps, a value may be that is rounded otherwise: a hundred times what
 float errors of one layer come to. A wrong scale or zero point is off by whole steps."""
+WITHOUT_QAT = (
+    "train without --qat and export that run; toolkit quantize PKG --data FILE then makes it int8"
+)
 _QUANTIZED = re.compile(r"quantize_per_tensor(?:_(\d+))?")
 
 
@@ -84,6 +87,7 @@ class SameRoundings(nn.Module):
                 f"the graph rounds a value otherwise than the model that is {self.furthest:.3g} "
                 "steps away from half way between the two",
                 expected=f"near ties only, at most {NEAR_TIE} steps away",
+                fix=WITHOUT_QAT,
             )
         return found
 

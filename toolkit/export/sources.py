@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, SetupError
 from toolkit.export.checkpoint.files import CONFIG, CheckpointOptions, checkpoint_at
 from toolkit.export.feeds import Dimensions
 from toolkit.export.libraries import export_extra
 from toolkit.export.parts import TorchPart, TorchSource
 from toolkit.export.torch_graph import check_finite
 from toolkit.export.zeros import PRUNING
-from toolkit.library_noise import silence_torchao, without_torchao
+from toolkit.library_noise import quiet_torchao, without_torchao
 from toolkit.tasks import TaskSpec
 from toolkit.tensors import Array
 
@@ -82,9 +83,16 @@ def open_source(
 
     Raises:
         InputError: The source is none of what can be exported, or is broken.
-        SetupError: The extra `export` is not installed.
+        SetupError: The extra `export` is not installed, or torchao is not and the run has a model
+            from quantization-aware training.
     """
-    silence_torchao()
+    with quiet_torchao():
+        return _opened(source, work=work, checkpoint=checkpoint)
+
+
+def _opened(
+    source: str | Path | Exportable, *, work: Path, checkpoint: CheckpointOptions | None
+) -> TorchSource | Path:
     if isinstance(source, Exportable):
         return _from_exportable(source, source.name)
     path = Path(source)
@@ -127,6 +135,8 @@ def _from_run(path: Path) -> TorchSource:
     import msgspec
 
     run = open_run(path)
+    if run.record.qat is not None:
+        _check_torchao(path)
     with export_extra():
         module = run.module()
     _check_weights(module, str(path))
@@ -153,6 +163,19 @@ def _from_run(path: Path) -> TorchSource:
         quantized=None if qat is None else run.fake_quantized,
         quantized_metrics={} if qat is None else msgspec.to_builtins(qat.metrics),
     )
+
+
+def _check_torchao(path: Path) -> None:
+    """Before the float model is exported, which takes a while."""
+    if importlib.util.find_spec("torchao") is None:
+        from toolkit.training.recipe import TRAIN_EXTRA
+
+        raise SetupError(
+            f"the run {path} holds an int8 model beside the float one, whose export needs torchao, "
+            "which is not installed",
+            expected="the extra train",
+            fix=TRAIN_EXTRA,
+        )
 
 
 def _measured(run: Run) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from toolkit.export.qdq import tidied
 from toolkit.export.torch_graph import IR_VERSION, one_thread, run_module
 from toolkit.export.traced import OPTIONS
 from toolkit.export.weights import put_back, write
+from toolkit.export.zeros import zeros_of_pruned
 from toolkit.machine import installed_versions, instruction_set, this_machine
 from toolkit.package import ModelPackage
 from toolkit.package.write import MODEL_FILE, add_variant, staging_directory
@@ -88,7 +89,8 @@ def add_trained(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        CheckFailedError: The graph does not compute what the model does.
+        CheckFailedError: The graph does not compute what the model does, or holds fewer zeros than
+            pruning left.
         InputError: The model cannot be exported.
         SetupError: torchao is not installed.
     """
@@ -105,6 +107,7 @@ def add_trained(
         proto = _traced(source, part, model, opset=opset, seed=seed)
         write(proto, file)
         graph.check(file, full=True)
+        zeros = zeros_of_pruned([file], source.metrics)
         parity, roundings = _compared(source, part, model, proto, file, seed=seed, say=progress)
         operators = _kernels(file, staging)
         session = open_session(file, OPTIONS)
@@ -127,6 +130,7 @@ def add_trained(
                 "trained": {**asdict(parity), "roundings": roundings and asdict(roundings)},
                 "metrics": dict(source.quantized_metrics),
                 "operators": operators,
+                **({} if zeros is None else {"zeros": asdict(zeros)}),
                 "max_drop": MAX_DROP,
                 "max_batch_flips": 0,
                 "machine": machine.cpu,
@@ -165,7 +169,11 @@ def _compared(
     seed: int,
     say: Progress,
 ) -> tuple[ExportParity, Roundings | None]:
-    """The graph against the model; with the same roundings where float errors tell them apart."""
+    """The graph against the model; with the same roundings where float errors tell them apart.
+
+    Outputs are those of the session that users open either way. A second session, of the same graph
+    with its roundings as further outputs, only tells how it rounded.
+    """
     outputs = run_module(model, part.feeds, output_names=part.output_names)
     text = source.task.text
     at: dict[str, Any] = {
@@ -174,27 +182,23 @@ def _compared(
         "seed": seed,
         "say": say,
     }
-    plain = compared(part, open_session(file, OPTIONS), outputs, limit=math.inf, **at)
+    opened = open_session(file, OPTIONS)
+    plain = compared(part, opened, outputs, limit=math.inf, **at)
     if plain.max_abs_error <= LIMIT:
         return replace(plain, limit=LIMIT), None
-    from toolkit.export.rounding import SameRoundings, rounded_names
+    from toolkit.export.rounding import WITHOUT_QAT, SameRoundings, rounded_names
 
     exposed = file.with_name("exposed.onnx")
     try:
         write(_exposing(proto, rounded_names(_values(proto))), exposed)
-        session = open_session(exposed, replace(OPTIONS, graph_level="none"))
+        session = open_session(exposed, OPTIONS)  # fused as the one that users open is
     finally:
         exposed.unlink(missing_ok=True)
     same = SameRoundings(model.converted(), session)
-    names = [*outputs]
-    pinned = replace(
-        part,
-        module=same,
-        read=lambda _feeds, found: {name: found[name] for name in names},
-    )
     say("parity with the same roundings")
     wanted = run_module(same, part.feeds, output_names=part.output_names)
-    parity = compared(pinned, session, wanted, limit=LIMIT, **at)
+    pinned = replace(part, module=same)
+    parity = compared(pinned, opened, wanted, limit=LIMIT, fix=WITHOUT_QAT, **at)
     return parity, Roundings(
         compared=same.roundings,
         differing=same.differing,

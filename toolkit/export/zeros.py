@@ -19,7 +19,7 @@ class GraphZeros:
     """Zeros in an `.onnx` file.
 
     Attributes:
-        weights: Float numbers in initializers and constants of two dimensions or more.
+        weights: Float and int8 numbers in initializers and constants of two dimensions or more.
         zeros: Those of them that are exactly zero.
         size_bytes: Size of the file.
         gzip_bytes: Its size compressed by gzip.
@@ -60,7 +60,8 @@ def zeros_of_pruned(models: list[Path], metrics: Mapping[str, Any]) -> GraphZero
         raise CheckFailedError(
             f"the exported graph has {found.zeros:,} weights that are zero",
             expected=f"at least the {trained:,} that training left",
-            fix="--exporter torch",
+            fix="export a run that was trained without --prune; of a model that generates text, "
+            "try --exporter torch first",
         )
     return found
 
@@ -84,7 +85,9 @@ def graph_zeros(model: Path) -> GraphZeros:
             if node.op_type == "Constant" and "value" in node.attributes
         ]
         for tensor in tensors:
-            if tensor is not None and len(tensor.shape) > 1 and tensor.dtype.is_floating_point():
+            if tensor is None or len(tensor.shape) < 2:
+                continue
+            if tensor.dtype.is_floating_point() or tensor.dtype == ir.DataType.INT8:
                 values = tensor.numpy()
                 weights += values.size
                 zeros += values.size - int(np.count_nonzero(values))

@@ -57,7 +57,8 @@ def quantize_file(
 
     Args:
         file: The `.onnx` file.
-        data: An `.npz` with an array for each graph input; see `read_runs`.
+        data: An `.npz` with an array for each graph input; see `read_runs`. Of samples that were
+            read already, labels are not looked at.
         output: The `.onnx` file to write.
         label_column: The array of `data` that holds labels, if any.
         random_inputs: Make inputs up, with the search's seed, instead of reading data.
@@ -176,8 +177,6 @@ def _samples(
     notes: list[str],
 ) -> tuple[Samples, TaskSpec | None]:
     """The samples, what their labels say of the outputs, and notes on both."""
-    if isinstance(data, Samples):
-        return replace(data, targets=None), None  # nothing says which output they belong to
     if (data is None) != random_inputs:
         raise InputError(
             f"{file} has to be judged on data"
@@ -199,6 +198,8 @@ def _samples(
             "data: it may not hold on real inputs"
         )
         return samples, None
+    if isinstance(data, Samples):
+        return _unlabeled(data, column, notes), None
     samples, arrays = read_runs(Path(data), session)
     if not column:
         notes += filter(None, [unread(arrays, session)])
@@ -206,6 +207,19 @@ def _samples(
     samples, meaning = with_labels(samples, arrays, column, session, origin=Path(data))
     notes.append(note_of(meaning, column))
     return samples, meaning
+
+
+def _unlabeled(samples: Samples, column: str, notes: list[str]) -> Samples:
+    """Samples that were read already, without labels: nothing says which output they belong to."""
+    if column:
+        raise InputError(
+            f"labels {column!r} were named, and the samples were read already: they have no arrays",
+            expected="a file, where labels count",
+            fix="pass the path of an .npz with an array for each graph input and one of labels",
+        )
+    if samples.targets is not None:
+        notes.append("the samples' labels were not looked at: pass the path of an .npz instead")
+    return replace(samples, targets=None)
 
 
 def _reference(session: Session, samples: Samples) -> Mapping[str, Array]:

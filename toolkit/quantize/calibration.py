@@ -108,10 +108,11 @@ def draw(
         count: Most items.
         seed: Of the draw.
         reading: Which column holds the text.
-        check: See `Calibration`.
+        check: See `Calibration`; also called here, before a first batch of a file of its own.
 
     Raises:
         InputError: The file cannot be read or does not fit the model.
+        OutOfTimeError: The budget ended, as `check` says.
     """
     own, inputs = file is not None, session.inputs
     if file is not None and task.name == "tensors":

@@ -1,19 +1,25 @@
 """Which promises a candidate breaks, and which of those that keep them is the best."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from toolkit.quantize.report import Candidate, Limits, Objective
 
 SLOWER = 1.1
 """A smaller variant that takes this many times the parent's time stands behind it."""
 
-AS_GOOD = {"latency": 1.1, "size": 1.02, "balanced": 1.1}
-"""By objective: of candidates that are at most so many times the best one, the one that agrees with
-its parent most is chosen. Shared machines move a latency by a few percent from run to run."""
+AS_FAST = 1.1
+"""Of candidates that take at most so many times the best one's time, or product of time and size,
+the one that agrees with its parent most is chosen. Shared machines move a latency by a few percent
+from run to run."""
 
-HARDLY_LARGER = 1.02
-CLEARLY_FASTER = 0.93
-"""A candidate that another one beats by so much in a first look at its latency is given up."""
+AS_SMALL = 1.02
+"""Files of at most so many times the smallest one's size count as equally small: two layouts of the
+same weights differ by a little."""
+
+CLEARLY_FASTER = 1 / (AS_FAST * AS_SMALL)
+"""A candidate is given up after a first look at its latency where another one, as small as it,
+takes at most this share of its time: `best` would not choose it, however well it agrees."""
 
 ALIKE = (
     ("static-minmax-smooth", "static-minmax", "static-percentile", "static-entropy"),
@@ -81,25 +87,47 @@ def score(candidate: Candidate, objective: Objective, *, parent_bytes: int) -> f
 def best(
     passed: Sequence[Candidate], objective: Objective, *, parent_bytes: int
 ) -> Candidate | None:
-    """The best of the candidates that keep their promises; None of none.
+    """The best of the candidates that keep their promises, in whatever order; None of none.
 
-    Among those that are nearly as small and fast as the best one, it is the one that gives its
+    Of those whose score is within `AS_FAST` of the lowest one, it is the one that gives its
     parent's answers most often: static int8 that is a few percent faster than row-wise int8 and
-    changes four times as many answers is not what anyone wants.
+    changes four times as many answers is not what anyone wants. By size, those within `AS_SMALL` of
+    the smallest go on to be chosen by latency in the same way, so that no time is given away for a
+    few more of the parent's answers. Equals are told apart by score, size and name.
+
+    Args:
+        passed: The candidates.
+        objective: What is as low as can be.
+        parent_bytes: Size of what they were made from.
     """
-    first = None
-    for one in passed:  # in their order: what lost once has no file any more
-        if first is None or _beats(one, first, objective, parent_bytes):
-            first = one
-    return first
+
+    def cost(one: Candidate) -> float:
+        chosen_by: Objective = "latency" if objective == "size" else objective
+        return score(one, chosen_by, parent_bytes=parent_bytes)
+
+    if not passed:
+        return None
+    near = list(passed)
+    if objective == "size":
+        smallest = min(one.size_bytes for one in near)
+        near = [one for one in near if one.size_bytes <= AS_SMALL * smallest]
+    lowest = min(map(cost, near))
+    near = [one for one in near if cost(one) <= AS_FAST * lowest]
+    return min(
+        near,
+        key=lambda one: (-(one.agreement or 0.0), cost(one), one.size_bytes, one.method),
+    )
 
 
-def _beats(one: Candidate, other: Candidate, objective: Objective, parent_bytes: int) -> bool:
-    mine = score(one, objective, parent_bytes=parent_bytes)
-    others = score(other, objective, parent_bytes=parent_bytes)
-    if max(mine, others) > AS_GOOD[objective] * min(mine, others):
-        return mine < others
-    return (one.agreement or 0.0, others) > (other.agreement or 0.0, mine)
+def would_win(
+    candidate: Candidate, passed: Sequence[Candidate], objective: Objective, *, parent_bytes: int
+) -> bool:
+    """Whether a candidate would be the best one if it agreed as the best one does."""
+    first = best(passed, objective, parent_bytes=parent_bytes)
+    if first is None:
+        return True
+    equal = replace(candidate, agreement=first.agreement)
+    return best([*passed, equal], objective, parent_bytes=parent_bytes) is equal
 
 
 def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate | None:
@@ -112,7 +140,7 @@ def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate
             other
             for other in passed
             if other.latency_ratio is not None
-            and other.size_bytes <= HARDLY_LARGER * candidate.size_bytes
+            and other.size_bytes <= AS_SMALL * candidate.size_bytes
             and other.latency_ratio <= CLEARLY_FASTER * ratio
         ),
         None,
@@ -126,18 +154,9 @@ def spared_by(method: str, tried: Sequence[Candidate]) -> Candidate | None:
     """
     others = next((group for group in ALIKE if method in group), ())
     return next(
-        (
-            found
-            for found in tried
-            if found.method in others and (not found.why or is_beaten(found))
-        ),
+        (found for found in tried if found.method in others and (not found.why or found.beaten_by)),
         None,
     )
-
-
-def is_beaten(candidate: Candidate) -> bool:
-    """Whether it was given up after the first look at its latency."""
-    return candidate.latency_ratio is not None and candidate.agreement is None
 
 
 def is_preferred(candidate: Candidate) -> bool:

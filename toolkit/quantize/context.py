@@ -71,6 +71,7 @@ class Method:
         grain: What shares a scale among activations, for measuring which nodes are sensitive.
         bits: Bits of a weight, for the same.
         keeps_nodes: Whether it can leave single nodes in float.
+        reads_bodies: Whether it also quantizes weights inside If, Loop and Scan.
         session_options: ONNX Runtime session configuration that the variant needs.
     """
 
@@ -84,6 +85,7 @@ class Method:
     grain: Grain = "none"
     bits: int = 8
     keeps_nodes: bool = True
+    reads_bodies: bool = False
     session_options: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -74,6 +74,7 @@ def with_labels(
                 f"{column!r} of {origin} has the class {wrong} (sample {where}), for which "
                 f"{output!r} has no score",
                 expected=f"classes from 0 to {classes - 1}",
+                fix=f"leave such samples out of {origin}, or number the classes as {output!r} does",
             )
         names = tuple(str(number) for number in range(classes))
         task = TaskSpec(name="tensors", output=output, labels=names)
@@ -121,17 +122,20 @@ def _checked(
         raise InputError(
             f"{column!r} of {origin} is {describe(arrays[column])}",
             expected="one number a sample: whole ones for classes, fractions for values",
+            fix=f"store {column!r} with one axis, and classes as their numbers",
         )
     if len(labels) != len(samples):
         raise InputError(
             f"{column!r} of {origin} holds {len(labels)} labels for {len(samples)} samples",
             expected="one label a sample" + _run_of(samples, session),
+            fix=f"store {column!r} with {len(samples)} labels, in the order of the samples",
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         where = int(np.flatnonzero(~np.isfinite(labels))[0])
         raise InputError(
             f"{column!r} of {origin} has the value {labels[where]} (sample {where})",
             expected="finite numbers",
+            fix=f"leave samples without a label out of {origin}",
         )
     labels = labels.astype(np.int64) if labels.dtype.kind == "b" else labels
     if len(np.unique(labels)) < 2:

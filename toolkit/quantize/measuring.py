@@ -128,7 +128,8 @@ class Judge:
             self.budget.check()
             better = dominated_by(made, passed)
             if better is not None:
-                return replace(made, why=f"{better.method} is as small, and faster")
+                why = f"{better.method} is as small, and faster"
+                return replace(made, beaten_by=better.method, why=why)
             early = self._screened_out(made, model)
             if early is not None:
                 return early

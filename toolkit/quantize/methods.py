@@ -84,6 +84,7 @@ METHODS: tuple[Method, ...] = (
         apply=_rowwise,
         rank=10,
         grain="row",
+        reads_bodies=True,
         session_options=_AT_LOAD,  # for the weights of other operators
     ),
     Method(
@@ -92,6 +93,7 @@ METHODS: tuple[Method, ...] = (
         precision="int8",
         apply=_weights,
         rank=11,
+        reads_bodies=True,
         session_options=_AT_LOAD,
     ),
     Method(
@@ -167,6 +169,7 @@ METHODS: tuple[Method, ...] = (
         apply=quantize_half,
         rank=90,
         keeps_nodes=False,
+        reads_bodies=True,
     ),
 )
 """The methods for models that answer in one run."""

@@ -11,7 +11,7 @@ from toolkit.evaluate.metrics import Estimate
 
 Objective = Literal["latency", "size", "balanced"]
 """What the best of several that keep their promises is: the fastest, the smallest, or that of the
-least product of both shares."""
+least product of both shares. What counts as equal, `choosing.best` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,8 @@ class Candidate:
         samples: How many of the samples the figures are of; fewer than all for a candidate that was
             given up early.
         seconds: Time that making and measuring it took.
+        beaten_by: The method of a candidate that is as small and clearly faster, for which this one
+            was given up after a first look at its latency; empty elsewhere.
         kept: Whether it became a variant.
         why: The reason, in words.
     """
@@ -97,6 +99,7 @@ class Candidate:
     saturation: Mapping[str, int] = field(default_factory=dict)
     samples: int = 0
     seconds: float = 0.0
+    beaten_by: str = ""
     kept: bool = False
     why: str = ""
 

@@ -11,7 +11,7 @@ from toolkit.evaluate.samples import SampleOptions
 from toolkit.progress import Progress
 from toolkit.quantize import calibration as calibrating
 from toolkit.quantize.budget import OutOfTimeError
-from toolkit.quantize.choosing import best, is_preferred, quality_missed, score, spared_by
+from toolkit.quantize.choosing import best, is_preferred, quality_missed, spared_by, would_win
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
 from toolkit.quantize.measuring import Judge
@@ -77,7 +77,8 @@ class Trials:
         reading: Which columns of the data count.
         progress: Called with a line for each thing that begins and ends.
         tried: The candidates, in order.
-        made: Graphs of those that passed, by candidate.
+        made: Graphs of those that passed, by candidate. They stay in `folder` until the search
+            ends: which one is the best, only all of them together say.
         repaired: Methods that were tried with nodes in float.
         ranked: Products by sensitivity, by what rounds them.
     """
@@ -94,32 +95,37 @@ class Trials:
     ranked: dict[tuple[str, int, bool], tuple[Sensitivity, ...]] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Measure the parent and draw the calibration set."""
+        """Measure the parent and draw the calibration set.
+
+        Raises:
+            InputError: The budget ended before that, a node to keep is unknown, or the calibration
+                data does not fit.
+        """
         judge, settings = self.judge, self.settings
         self.began = settings.clock()
         self.progress(f"{judge.parent.name}: {len(judge.samples)} samples")
         try:
             judge.start()
+            self.source = with_names(judge.source, self.folder / "named.onnx")
+            check_nodes(self.source, settings.keep)
+            self.calibration = calibrating.draw(
+                judge.samples,
+                settings.calibration,
+                judge.task.specification,
+                judge.encode,
+                judge.model.session,
+                count=settings.calibration_samples,
+                seed=settings.seed,
+                reading=self.reading,
+                check=judge.budget.check,
+            )
         except OutOfTimeError as error:
             raise InputError(
                 f"a budget of {settings.budget_s:g} s is not enough to run {judge.parent.name} on "
-                f"{len(judge.samples)} samples",
+                f"{len(judge.samples)} samples and to read the calibration data",
                 expected="time for a few variants",
                 fix="raise --budget, or quantize on fewer rows with --where",
             ) from error
-        self.source = with_names(judge.source, self.folder / "named.onnx")
-        check_nodes(self.source, settings.keep)
-        self.calibration = calibrating.draw(
-            judge.samples,
-            settings.calibration,
-            judge.task.specification,
-            judge.encode,
-            judge.model.session,
-            count=settings.calibration_samples,
-            seed=settings.seed,
-            reading=self.reading,
-            check=judge.budget.check,
-        )
         self.context = Context(
             calibration=self.calibration,
             keep=frozenset(settings.keep),
@@ -146,7 +152,7 @@ class Trials:
                     self._spare(method, like)
                     continue
                 found = self._tried(method, method.name, self.context)
-                self._keep(found)
+                self.tried.append(found)
                 if self._is_promising(found, method) and self._is_near(found):
                     self._repair(method)
             rest = [
@@ -200,15 +206,6 @@ class Trials:
         self.progress(f"{label}: {found.why or 'keeps every promise'}")
         return replace(found, seconds=round(self.settings.clock() - began, 2))
 
-    def _keep(self, found: Candidate) -> None:
-        """Take a candidate down, and remove the graphs of those that it beats."""
-        self.tried.append(found)
-        judge = self.judge
-        first = best(self.passed, self.settings.objective, parent_bytes=judge.parent_bytes)
-        for label, made in self.made.items():
-            if first is not None and label != first.method:
-                made.file.unlink(missing_ok=True)
-
     def _judged(self, blank: Candidate, method: Method, file: Path, context: Context) -> Candidate:
         try:
             with quieted():
@@ -217,7 +214,7 @@ class Trials:
             return replace(blank, why=f"the quantizer failed: {error}")
         if not changed:
             why = "no node of this graph could be quantized"
-            if has_hidden_weights(self.source):
+            if not method.reads_bodies and has_hidden_weights(self.source):
                 why += "; it has weights inside If, Loop or Scan, where this method does not look"
             return replace(blank, why=why)
         made = replace(blank, size_bytes=file.stat().st_size)
@@ -236,19 +233,19 @@ class Trials:
 
     def _is_promising(self, candidate: Candidate, method: Method) -> bool:
         """Whether it missed a limit on quality alone and would be the best one otherwise."""
-        judge, objective = self.judge, self.settings.objective
+        judge = self.judge
         if not candidate.why or candidate.agreement is None or not method.keeps_nodes:
             return False
         flips = candidate.most_flips
         if flips is not None and flips[1] > judge.limits.max_batch_flips:
             return False
         is_less = candidate.size_bytes < judge.parent_bytes or (candidate.latency_ratio or 1.0) < 1
-        first = best(self.passed, objective, parent_bytes=judge.parent_bytes)
-        rated = score(candidate, objective, parent_bytes=judge.parent_bytes)
         return (
             is_less
             and bool(quality_missed(candidate, judge.limits))
-            and (first is None or rated < score(first, objective, parent_bytes=judge.parent_bytes))
+            and would_win(
+                candidate, self.passed, self.settings.objective, parent_bytes=judge.parent_bytes
+            )
         )
 
     def _is_near(self, candidate: Candidate) -> bool:
@@ -284,7 +281,7 @@ class Trials:
             keep = frozenset(nodes[:count]) | self.context.keep
             label = f"{method.name}-keep{count}"
             found = self._tried(method, label, replace(self.context, keep=keep))
-            self._keep(found)
+            self.tried.append(found)
             if not found.why or found.why.startswith("the quantizer failed"):
                 return
             count *= 2

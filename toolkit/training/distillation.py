@@ -121,6 +121,9 @@ class Teacher:
             threads: Of ONNX Runtime; 0 takes one a core.
             progress: Is told about every batch.
 
+        Warns:
+            ToolkitWarning: Once, of texts that the teacher cut or knows no word of.
+
         Raises:
             InputError: The teacher cannot read an item, or answers with what is no probability.
         """
@@ -130,13 +133,14 @@ class Teacher:
         model = load_variant(self._package, self._variant, SessionOptions(threads=threads))
         answers = np.empty((len(split), len(self._columns)), np.float32)
         batches = (len(split) + BATCH - 1) // BATCH
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ToolkitWarning)  # one for every text that it cuts
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", ToolkitWarning)  # one for every text that it cuts
             parts = model.batches(split.items, batch_size=BATCH)
             for number, (positions, outputs) in enumerate(parts, start=1):
                 answers[positions] = self._logits(model, outputs)[:, self._columns]
                 if progress is not None:
                     progress(_asking(min(number, batches), batches))
+        _tell(told, len(split))
         return dataclasses.replace(split, teacher=answers)
 
     def loss(self, own: Tensor, outputs: Tensor, teacher: Tensor) -> Tensor:
@@ -164,6 +168,8 @@ class Teacher:
             raise InputError(
                 f"the teacher {model.source} answers with {probabilities[0].tolist()}",
                 expected="probabilities, whose sum is 1",
+                fix="export the teacher again with the activation that its outputs need (softmax, "
+                "sigmoid), or with none where the graph ends in one",
             )
         return np.asarray(np.log(np.maximum(probabilities, LEAST)))
 
@@ -229,6 +235,7 @@ def _columns(path: Path, teacher: TaskSpec, student: TaskSpec) -> list[int]:
         raise InputError(
             f"the teacher {path} has the task {kind!r}",
             expected=f"{student.name!r} with one label an item, as the recipe has",
+            fix="name such a package, or leave out --distill",
         )
     if sorted(teacher.labels) != sorted(student.labels):
         raise InputError(
@@ -237,6 +244,21 @@ def _columns(path: Path, teacher: TaskSpec, student: TaskSpec) -> list[int]:
             fix="export the teacher with these names",
         )
     return [teacher.labels.index(label) for label in student.labels]
+
+
+def _tell(told: list[warnings.WarningMessage], items: int) -> None:
+    """One warning for all that reading the items gave; others as they are."""
+    ours = [one for one in told if issubclass(one.category, ToolkitWarning)]
+    for one in told:
+        if one not in ours:
+            warnings.showwarning(one.message, one.category, one.filename, one.lineno)
+    if ours:
+        warnings.warn(
+            f"the teacher does not read all of the {items:,} training items: {len(ours):,} "
+            f"warnings, of which the first one is: {ours[0].message}",
+            ToolkitWarning,
+            stacklevel=3,
+        )
 
 
 def _asking(batch: int, batches: int) -> Progress:

@@ -8,7 +8,6 @@ in their place at the end.
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from torch.export import Dim
 from torch.fx import GraphModule, Node
 
 from toolkit.errors import InputError, SetupError
-from toolkit.library_noise import silence_torchao
+from toolkit.library_noise import less_logged
 from toolkit.tensors import Array
 from toolkit.training.recipe import TRAIN_EXTRA
 
@@ -52,13 +51,22 @@ class FakeQuantized(nn.Module):
         ]
 
     def forward(self, **feeds: Tensor) -> Any:
-        """What the module returns for these feeds, with the rounding of 8-bit numbers."""
+        """What the module returns for these feeds, with the rounding of 8-bit numbers.
+
+        Raises:
+            FloatingPointError: A weight or an activation is NaN, so that it has no range.
+        """
         observes = self.training and int(self.steps) < self.observed_steps
         for quantizer in self._activations:
             quantizer.observer_enabled.fill_(int(observes))
         if self.training:
             self.steps += 1
-        return self.graph(**feeds)
+        try:
+            return self.graph(**feeds)
+        except AssertionError as error:  # torchao's observers assert that a range has two ends
+            if "should be less than max" not in str(error):
+                raise
+            raise FloatingPointError("a weight or an activation is NaN") from error
 
     def train(self, mode: bool = True) -> FakeQuantized:
         """Only the ranges care: the graph was made in eval mode, and torchao refuses to switch."""
@@ -202,7 +210,6 @@ def _sums_of(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor] | None:
 
 def _torchao() -> ModuleType:
     """PT2E of torchao."""
-    silence_torchao()
     try:
         with _quiet():
             from torchao.quantization.pt2e import quantize_pt2e
@@ -218,14 +225,9 @@ def _torchao() -> ModuleType:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch.export and torchao remark on themselves."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.export", "torch.utils._pytree")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        less_logged("torch", "torch.export", "torch.utils._pytree", "torchao"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.errors import InputError, ToolkitError
+from toolkit.library_noise import quiet_torchao
 from toolkit.tasks import Task, TaskSpec, open_task
 from toolkit.tensors import describe
 from toolkit.training.data import Data, Split, folds
@@ -292,7 +293,8 @@ def _ask(
     """Call a function of the recipe; what it raises is the recipe's fault and names the line."""
     file = inspect.getsourcefile(recipe.build)
     try:
-        return function(*args, **kwargs)
+        with quiet_torchao():
+            return function(*args, **kwargs)
     except ToolkitError:
         raise
     except Exception as error:

@@ -9,16 +9,41 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import CheckFailedError, InputError, ToolkitError
+from toolkit.library_noise import quiet_torchao
 from toolkit.package.write import replacing
 from toolkit.training.distillation import Distillation, DistillationRecord, Teacher
 from toolkit.training.metrics import FoldScores, Scores
-from toolkit.training.partial import State, open_partial
+from toolkit.training.partial import QAT, State, open_partial
 from toolkit.training.progress import ProgressCallback
 from toolkit.training.pruning import PruningRecord, check_share
 from toolkit.training.recipe import AnyRecipe, Recipe, load_recipe, missing_extra, recipe_file
 from toolkit.training.run import RECIPE_FILE, RUN_FILE, WEIGHTS_FILE, Run, open_run
-from toolkit.training.settings import with_overrides
+from toolkit.training.settings import Settings, with_overrides
+
+FURTHER = frozenset(
+    {
+        "average",
+        "batch_size",
+        "decay",
+        "gradient_clip",
+        "l1",
+        "l2",
+        "learning_rate",
+        "momentum",
+        "optimizer",
+        "plateau_epochs",
+        "qat_epochs",
+        "qat_rate",
+        "rows",
+        "schedule",
+        "threads",
+        "warmup",
+    }
+)
+"""Settings that may be others where training goes on from a run: those that say how it goes on.
+`rows` is how our recipes call the number of training rows. What is left made the model or the
+splits (another seed may train on rows that the run was tested on), or is read no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +114,15 @@ def train(
         qat: Train on with 8-bit rounding in the graph (quantization-aware training) and keep that
             model beside the float one; the settings `qat_epochs` and `qat_rate` are for it.
         origin: With `qat`, a run of the same recipe whose float model is taken instead of training
-            one. `settings` and `fast` then change that run's.
+            one. `settings` and `fast` then change that run's, and may change nothing but `FURTHER`.
         progress: Is told about every batch.
 
     Raises:
         InputError: The recipe, its data, a setting or the teacher is not usable, or `output` is
             not empty; with `force`, not empty and no run.
         SetupError: A package of the extra `train` is missing.
-        CheckFailedError: The loss became infinite or NaN.
+        CheckFailedError: The loss became infinite or NaN. With `qat`, the float training is then
+            kept beside the run, and `resume` goes on from it with other values of `qat_rate`.
     """
     started = time.perf_counter()
     output = Path(output)
@@ -116,19 +142,24 @@ def train(
     if start is not None:
         defaults = with_overrides(defaults, start.record.settings)
     chosen = with_overrides(defaults, overrides)
+    if start is not None:
+        _check_further(start, chosen)
     check_share(prune)
     if qat and (distillation is not None or prune):
         raise InputError(
             f"--qat trains on after a {'pruning' if prune else 'distillation'}, not with it",
-            expected="two steps",
+            expected="two steps, of which the second one holds the zeros of the first"
+            if prune
+            else "two steps",
             fix="train without --qat, and then with --qat --from RUN",
         )
     teacher = None if distillation is None else Teacher(distillation, recipe.task)
     taught = None if teacher is None else teacher.record
     try:
-        from toolkit.training.fitting import fit_recipe, load_data
-        from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
-        from toolkit.training.writing import write_run
+        with quiet_torchao():
+            from toolkit.training.fitting import fit_recipe, load_data
+            from toolkit.training.qat import QatJob, add_quantized, check_quantizable, copy_float
+            from toolkit.training.writing import write_run
     except ImportError as error:
         raise missing_extra(error) or error from error
 
@@ -137,7 +168,7 @@ def train(
         recipe_sha256=hashlib.sha256(source).hexdigest(),
         settings=msgspec.to_builtins(chosen),
         origin="" if start is None else start.record.files[WEIGHTS_FILE],
-        options=_options(taught, prune),
+        options=_options(taught, prune, qat=qat),
     )
     with replacing(output, force=force) as staging:
         folder = open_partial(output, state, resume=resume, force=force)
@@ -170,12 +201,14 @@ def train(
                     recipe=recipe,
                     settings=chosen,
                     data=data,
-                    folder=folder / "qat",
+                    folder=folder / QAT,
                     progress=progress,
                 )
                 record = add_quantized(staging, record, job)
-        except ToolkitError:
-            shutil.rmtree(folder)  # going on with it would end the same way
+        except ToolkitError as error:
+            # Going on with it would end the same way. A float training that has ended well is kept.
+            diverged = isinstance(error, CheckFailedError) and (folder / QAT).is_dir()
+            shutil.rmtree(folder / QAT if diverged else folder)
             raise
     shutil.rmtree(folder)
     return TrainReport(
@@ -194,9 +227,11 @@ def train(
     )
 
 
-def _options(taught: DistillationRecord | None, prune: float) -> dict[str, object]:
+def _options(taught: DistillationRecord | None, prune: float, *, qat: bool) -> dict[str, object]:
     """What a resumed training must have been started with, by the names of the options."""
     options: dict[str, object] = {"prune": prune} if prune else {}
+    if qat:
+        options["qat"] = True
     if taught is not None:
         options["distill"] = f"{taught.teacher}, {taught.variant}, sha256 {taught.sha256}"
         options["distill-temperature"] = taught.temperature
@@ -223,6 +258,18 @@ def _start(origin: Path, recipe: Path, *, qat: bool) -> Run:
     return run
 
 
+def _check_further(start: Run, chosen: Settings) -> None:
+    """Refuse another value of what made the float model or its data."""
+    for name, value in msgspec.to_builtins(chosen).items():
+        before = start.record.settings.get(name, value)
+        if value != before and name not in FURTHER:
+            raise InputError(
+                f"setting {name!r} is {value!r}, but {start.path} was trained with {before!r}",
+                expected=f"with --from, other values only of {', '.join(sorted(FURTHER))}",
+                fix=f"leave {name} as it was, or train a new model: leave out --from",
+            )
+
+
 def _check_output(output: Path) -> None:
     """`force` replaces runs; a mistyped folder of something else it leaves alone."""
     is_other = output.is_dir() and any(output.iterdir()) and not (output / RUN_FILE).is_file()
@@ -230,4 +277,5 @@ def _check_output(output: Path) -> None:
         raise InputError(
             f"{output} is not empty and no run, so it will not be replaced",
             expected="a path that does not exist yet, or a run and --force",
+            fix=f"-o {output}-run",
         )

@@ -60,6 +60,8 @@ class FitJob:
         progress: Is told about every batch.
         teacher: Whose answers the training rows carry.
         prune: Share of the weights that become zero.
+        hold_zeros: Weights that are zero from the start stay it.
+        slower: What to type for a smaller learning rate; a tenth of the setting, if empty.
     """
 
     recipe: AnyRecipe
@@ -71,6 +73,8 @@ class FitJob:
     progress: ProgressCallback | None
     teacher: Teacher | None = None
     prune: float = 0.0
+    hold_zeros: bool = False
+    slower: str = ""
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -151,12 +155,15 @@ class _Loop(pl.LightningModule):
         self.earlier_seconds = 0.0
         self._started = time.perf_counter()
         self._recipe, self._settings = job.recipe, job.settings
+        self._slower = job.slower or f"--set learning_rate={job.settings.learning_rate / 10:g}"
         self._metric = f"validation_{main_metric(job.recipe.task)}"
         self._schedule: Schedule | None = None
         self._average = Average(module, job.settings.average) if job.settings.average else None
         self._steps = math.ceil(len(job.rows) / job.settings.batch_size) * job.settings.max_epochs
         self._teacher = job.teacher
-        self._pruner = Pruner(module, job.prune, self._steps) if job.prune else None
+        self._pruner = Pruner.holding(module) if job.hold_zeros else None
+        if job.prune:
+            self._pruner = Pruner(module, job.prune, self._steps)
         self._swap = ExitStack()
         self._train_loss = self._train_rows = self._rate = 0.0
         self._figures: dict[str, float] = {}
@@ -193,9 +200,12 @@ class _Loop(pl.LightningModule):
         answers = feeds.pop(TEACHER, None)
         if self._recipe.augment is not None:
             feeds = self._recipe.augment(feeds)
-        outputs = output_of(self.module, feeds)
+        outputs = self._answers(feeds)
         loss = self._recipe.loss(outputs, targets)
-        self._train_loss += float(loss.detach()) * len(targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(f"is {value:g} on training rows")
+        self._train_loss += value * len(targets)
         self._train_rows += len(targets)
         if self._teacher is not None and answers is not None:
             loss = self._teacher.loss(loss, outputs, answers)
@@ -228,7 +238,7 @@ class _Loop(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         feeds, targets = batch
-        outputs = output_of(self.module, feeds)
+        outputs = self._answers(feeds)
         if self._tokens is not None:
             self._tokens.add(outputs, targets, self._recipe.loss(outputs, targets))
             return
@@ -261,18 +271,26 @@ class _Loop(pl.LightningModule):
         }
         if self._pruner is not None:
             row[ZEROS] = self._pruner.reached
-        if not (math.isfinite(row["train_loss"]) and math.isfinite(row[LOSS])):
-            raise CheckFailedError(
-                f"the loss of epoch {self.current_epoch + 1} is {row['train_loss']:g} on training "
-                f"rows and {row[LOSS]:g} on validation rows",
-                expected="finite numbers",
-                fix=f"--set learning_rate={self._settings.learning_rate / 10:g}",
-            )
+        if not math.isfinite(row[LOSS]):
+            raise self._diverged(f"is {row[LOSS]:g} on validation rows")
         self.curve.append(row)
         if isinstance(self._schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(row[LOSS])
         elif self._settings.schedule != "linear":
             self._schedule.step()
+
+    def _answers(self, feeds: dict[str, Tensor]) -> Any:
+        try:
+            return output_of(self.module, feeds)
+        except FloatingPointError as error:  # fake quantizers see it before there is a loss
+            raise self._diverged(f"cannot be computed: {error}") from error
+
+    def _diverged(self, what: str) -> CheckFailedError:
+        return CheckFailedError(
+            f"the loss of epoch {self.current_epoch + 1} {what}",
+            expected="finite numbers",
+            fix=self._slower,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["curve"], checkpoint["seconds"] = self.curve, self.seconds

@@ -9,6 +9,9 @@ import msgspec
 from toolkit.errors import InputError
 
 STATE_FILE = "state.json"
+QAT = "qat"
+"""The folder in it that holds the checkpoints of quantization-aware training, once that began."""
+_ITS_SETTINGS = ("qat_epochs", "qat_rate")
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,7 @@ def open_partial(output: Path, state: State, *, resume: bool, force: bool) -> Pa
     folder = output.parent / f".{output.name}.partial"
     if resume:
         _check_same(folder, state)
+        _write_state(folder, state)  # it may have other settings of what has not begun
         return folder
     if folder.exists() and not force:
         raise InputError(
@@ -52,13 +56,19 @@ def open_partial(output: Path, state: State, *, resume: bool, force: bool) -> Pa
         )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / STATE_FILE).write_bytes(msgspec.json.encode(state))
+    _write_state(folder, state)
     return folder
 
 
 def is_resumable(output: Path) -> bool:
     """Whether an interrupted training of this run lies beside it."""
     return (output.parent / f".{output.name}.partial" / STATE_FILE).is_file()
+
+
+def _write_state(folder: Path, state: State) -> None:
+    new = folder / f"{STATE_FILE}.new"
+    new.write_bytes(msgspec.json.encode(state))
+    new.replace(folder / STATE_FILE)
 
 
 def _check_same(folder: Path, state: State) -> None:
@@ -86,8 +96,9 @@ def _check_same(folder: Path, state: State) -> None:
             expected=f"weights with sha256 {found.origin}" if found.origin else "no --from",
             fix="pass --force to start again",
         )
+    free = () if (folder / QAT).exists() else _ITS_SETTINGS
     for name, value in found.settings.items():
-        if state.settings.get(name) != value:
+        if name not in free and state.settings.get(name) != value:
             raise InputError(
                 f"setting {name!r} is {state.settings.get(name)!r}",
                 expected=f"{value!r}, with which {folder} was started",
@@ -104,4 +115,6 @@ def _check_same(folder: Path, state: State) -> None:
 
 
 def _shown(value: object) -> str:
+    if value is True:
+        return "given"
     return "not given" if value is None else str(value)

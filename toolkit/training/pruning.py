@@ -88,6 +88,16 @@ class Pruner:
         self._zeros = 0
         self._pruned: dict[str, Tensor] = {}
 
+    @classmethod
+    def holding(cls, module: nn.Module) -> Pruner:
+        """One that chooses nothing, and holds the zeros that the module's weights have now."""
+        pruner = cls(module, 0.0, steps=0)
+        pruner._pruned = {name: weight.detach() == 0 for name, weight in pruner._weights.items()}
+        pruner._zeros = sum(int(held.sum()) for held in pruner._pruned.values())
+        pruner._share = pruner.reached
+        pruner._end = pruner._begin
+        return pruner
+
     @property
     def is_done(self) -> bool:
         """Whether the share was reached."""

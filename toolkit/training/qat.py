@@ -42,7 +42,7 @@ from toolkit.training.settings import Settings
 from toolkit.training.writing import write_curve, write_record
 
 CALIBRATION_BATCHES = 16
-"""Batches that set the ranges of activations before the first step."""
+"""Batches that set the ranges of activations before the first step, an epoch at most."""
 PHASE = "quantization-aware training"
 
 
@@ -170,6 +170,7 @@ def _short(settings: Settings) -> Settings:
         max_epochs=settings.qat_epochs,
         learning_rate=settings.learning_rate * settings.qat_rate,
         patience=0,
+        dropout=0.0,
         folds=0,
         accelerator="cpu",
     )
@@ -178,12 +179,14 @@ def _short(settings: Settings) -> Settings:
 def _fitted(
     run: Run, job: QatJob, settings: Settings, train: Rows, rows: dict[str, Rows]
 ) -> tuple[FakeQuantized, Curve, float]:
-    steps = math.ceil(len(train) / settings.batch_size) * settings.max_epochs
-    module = run.fake_quantized(observed_steps=CALIBRATION_BATCHES + steps // 2)
+    batches_an_epoch = math.ceil(len(train) / settings.batch_size)
+    calibration = min(CALIBRATION_BATCHES, batches_an_epoch)
+    steps = batches_an_epoch * settings.max_epochs
+    module = run.fake_quantized(observed_steps=calibration + steps // 2)
     module.train()
     with torch.no_grad():
         batches = training_batches(train, batch_size=settings.batch_size, seed=settings.seed)
-        for feeds, _targets in itertools.islice(batches, CALIBRATION_BATCHES):
+        for feeds, _targets in itertools.islice(batches, calibration):
             module(**feeds)
     fit_job = FitJob(
         recipe=_renamed(job.recipe),
@@ -193,6 +196,8 @@ def _fitted(
         folder=job.folder,
         phase=PHASE,
         progress=job.progress,
+        slower=f"--set qat_rate={job.settings.qat_rate / 10:g} --resume",
+        hold_zeros=run.record.pruning is not None,
     )
     curve, earlier = fit(module, fit_job)
     module.settle()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from toolkit.library_noise import less_logged
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without Lightning's banners, tips and advice on data loaders."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for advice in _ADVICE:
-                warnings.filterwarnings("ignore", message=advice)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with less_logged("pytorch_lightning", "lightning_fabric"), warnings.catch_warnings():
+        for advice in _ADVICE:
+            warnings.filterwarnings("ignore", message=advice)
+        yield
 
 
 _ADVICE = (

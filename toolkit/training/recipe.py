@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 import msgspec
 
 from toolkit.errors import InputError, SetupError
-from toolkit.library_noise import silence_torchao
+from toolkit.library_noise import quiet_torchao
 from toolkit.tasks import TaskName, TaskSpec
 from toolkit.training.data import Data, Split
 from toolkit.training.settings import AnySettings, Settings, with_overrides
@@ -123,13 +123,13 @@ def load_recipe(file: Path) -> AnyRecipe:
             f"the recipe {file} cannot be read: {error.strerror}",
             expected="a Python file that exposes `recipe = Recipe(...)`",
         ) from error
-    silence_torchao()  # many recipes import transformers
     # Not importlib: it would leave a __pycache__ beside the recipe, that is, in the run directory.
     module = ModuleType(f"toolkit_recipe_{hashlib.sha256(source).hexdigest()[:16]}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where msgspec and dataclasses look up annotations
     try:
-        exec(compile(source, str(file), "exec"), module.__dict__)  # noqa: S102  # running it is the point
+        with quiet_torchao():  # many recipes import transformers
+            exec(compile(source, str(file), "exec"), module.__dict__)  # noqa: S102  # running it is the point
     except ImportError as error:
         raise missing_extra(error) or _broken(file, error) from error
     except Exception as error:

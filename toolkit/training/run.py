@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.library_noise import quiet_torchao
 from toolkit.npz import read_npz
 from toolkit.package.integrity import check_files
 from toolkit.tasks import TaskSpec
@@ -184,7 +185,8 @@ class Run:
             from safetensors.torch import load_model
         except ImportError as error:
             raise missing_extra(error) or error from error
-        module = recipe.build(settings, preprocessing)
+        with quiet_torchao():
+            module = recipe.build(settings, preprocessing)
         self._load(load_model, module, WEIGHTS_FILE)
         return module.eval()
 
@@ -200,10 +202,12 @@ class Run:
             InputError: See `module`.
             SetupError: torch, safetensors or torchao is not installed.
         """
-        from safetensors.torch import load_model
+        try:
+            from safetensors.torch import load_model
 
-        from toolkit.training.fake_quantization import fake_quantized
-
+            from toolkit.training.fake_quantization import fake_quantized
+        except ImportError as error:
+            raise missing_extra(error) or error from error
         module = fake_quantized(
             self.module(),
             self.reference_feeds,

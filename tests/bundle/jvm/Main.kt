@@ -4,10 +4,16 @@ import edge.model.NativeTokenizer
 import edge.model.Options
 import edge.model.Provider
 import edge.model.SelfTest
+import edge.model.SelfTestOnDevice
 import java.io.File
 import org.json.JSONObject
+import org.json.JSONTokener
+import org.junit.AssumptionViolatedException
 
-/** usage: MainKt FOLDER PROVIDER: the library's self-test and first answer, as two lines of JSON. */
+/**
+ * usage: MainKt FOLDER PROVIDER [ITEM ...]: as lines of JSON the answer to the first reference item,
+ * the self-test, how the test on a device ends, and the answer or error of each further item.
+ */
 fun main(arguments: Array<String>) {
     val files = DirectoryFiles(File(arguments[0]))
     val options = Options(Provider.valueOf(arguments[1]), threads = 1)
@@ -21,5 +27,31 @@ fun main(arguments: Array<String>) {
         println(answer)
         val test = SelfTest.run(model, files)
         println(test.asJson().put("problems", test.problems.joinToString()))
+        println(JSONObject().put("device", onDevice(options.provider)))
+        for (more in arguments.drop(2)) {
+            val told = JSONObject()
+            try {
+                told.put("result", model.answer(JSONTokener(more).nextValue()).result)
+            } catch (error: IllegalArgumentException) {
+                told.put("error", error.message)
+            }
+            println(told)
+        }
+    }
+}
+
+private fun onDevice(provider: Provider): String {
+    val tests = SelfTestOnDevice()
+    return try {
+        when (provider) {
+            Provider.CPU -> tests.theCpuGivesTheStoredAnswers()
+            Provider.XNNPACK -> tests.xnnpackGivesTheStoredAnswers()
+            Provider.NNAPI -> tests.nnapiGivesTheStoredAnswers()
+        }
+        "passed"
+    } catch (skipped: AssumptionViolatedException) {
+        "skipped: ${skipped.message}"
+    } catch (failed: AssertionError) {
+        "failed: ${failed.message}"
     }
 }

@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.bundle.document import FOLDER, AppModel, StoredTensor, Text
 from toolkit.bundle.mobile import reduced
 from toolkit.bundle.mobile.compiled import CompiledTokenizer
+from toolkit.bundle.mobile.results import decoded, encoded, same
 from toolkit.bundle.report import SelfTestReport
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.export.libraries import export_extra
@@ -57,6 +58,45 @@ def check_dtypes(model: AppModel, dtypes: Collection[str], target: str) -> None:
             )
 
 
+def check_inputs(model: AppModel, target: str) -> None:
+    """Refuse inputs for pixels and rows of another kind than the apps make.
+
+    Args:
+        model: The document, whose inputs have fixed sizes.
+        target: Whose app.
+
+    Raises:
+        InputError: Pixels do not go into one float32[1, channels, height, width], or numbers not
+            into float32.
+    """
+    image, (first, *more) = model.image, model.inputs
+    if image is not None:
+        channels = len(image.mode)
+        fits = first.dtype == "float32" and first.shape[:2] == (1, channels)
+        if more or not fits or len(first.shape) != 4:
+            raise InputError(
+                f"the graph takes {', '.join(f'{one.name}: {one}' for one in model.inputs)}",
+                expected=f"float32[1, {channels}, height, width] alone, which the app for {target} "
+                f"makes of pixels in {image.mode}",
+                fix="export the model with a Cast at its inputs",
+            )
+        for name, values in {"mean": image.mean, "std": image.std}.items():
+            if len(values) not in {0, channels}:
+                raise InputError(
+                    f"the {name} of pixels in {image.mode} has {len(values)} numbers",
+                    expected=f"{channels}, one a channel, or none",
+                    fix="export the package again",
+                )
+    if model.columns is not None:
+        for spec in model.inputs:
+            if spec.name == "numeric" and spec.dtype != "float32":
+                raise InputError(
+                    f"the graph input {spec.name!r} is {spec}",
+                    expected=f"float32, which the app for {target} makes of numbers",
+                    fix="export the model with a Cast at its inputs",
+                )
+
+
 def check_opset(model: Path, newest: int, reader: str) -> None:
     """Refuse a graph that is newer than the runtime.
 
@@ -91,8 +131,8 @@ def check_here(model: AppModel, folder: Path, *, tokenizer: Path, command: str) 
         command: The self-test's command on a phone.
 
     Raises:
-        CheckFailedError: A file was changed, the tokenizer makes other tokens, or an output differs
-            by more than the limit.
+        CheckFailedError: A file was changed, an item makes other inputs by what the document says,
+            or a case's outputs another result; or an output differs by more than the limit.
         SetupError: There is no C compiler for the tokenizer.
     """
     place = folder / FOLDER
@@ -101,6 +141,7 @@ def check_here(model: AppModel, folder: Path, *, tokenizer: Path, command: str) 
             raise _failed(f"{FOLDER}/{name} was changed")
     if model.text is not None:
         _check_tokens(model, model.text, place, CompiledTokenizer(folder / tokenizer))
+    _check_document(model, place)
     graphs = [place / model.graph, folder / reduced.FOLDER / reduced.GRAPH]
     largest = max(_difference(model, graph, place) for graph in graphs)
     if not largest <= model.self_test.limit:
@@ -129,6 +170,24 @@ def _check_tokens(model: AppModel, text: Text, place: Path, tokenizer: CompiledT
         feeds = read_tensors(case.inputs, stored)
         if found is None or not _same(feeds, text, *found):
             raise _failed(f"case {number}: the C tokenizer makes other inputs")
+
+
+def _check_document(model: AppModel, place: Path) -> None:
+    """Compare rows, pixels and results; the apps' own code for them runs on phones alone."""
+    stored = (place / model.self_test.file).read_bytes()
+    for number, case in enumerate(model.self_test.cases, 1):
+        if case.item is None:
+            continue
+        feeds = read_tensors(case.inputs, stored)
+        try:
+            made = encoded(model, case.item)
+        except InputError as error:
+            raise _failed(f"case {number}: {error.problem}") from error
+        if any(not np.array_equal(feeds[name], array) for name, array in made.items()):
+            raise _failed(f"case {number}: the item makes other inputs")
+        result = decoded(model, read_tensors(case.outputs, stored), feeds)
+        if not same(case.result, result):
+            raise _failed(f"case {number}: its outputs make another result")
 
 
 def _same(feeds: Mapping[str, Array], text: Text, ids: list[int], types: list[int]) -> bool:

@@ -11,7 +11,7 @@ from toolkit.bundle.document import Text
 from toolkit.errors import CheckFailedError, SetupError
 
 _FILES = ("src/characters.c", "src/tokenizer.c", "data/tokenizer.c")
-_COMPILED_S = 120
+_COMPILED_S = 120.0
 _SHOWN = 2000
 
 
@@ -33,7 +33,7 @@ class CompiledTokenizer:
 
     Raises:
         SetupError: There is no C compiler.
-        CheckFailedError: They do not compile.
+        CheckFailedError: They do not compile, or not in time.
     """
 
     def __init__(self, sources: Path) -> None:
@@ -48,9 +48,16 @@ class CompiledTokenizer:
             command = ["cc", "-std=c11", "-O1", "-shared", "-fPIC", "-o", str(library)]
             command += [f"-I{sources / name}" for name in ("src", "include")]
             command += [str(sources / name) for name in _FILES]
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=_COMPILED_S
-            )
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, check=False, timeout=_COMPILED_S
+                )
+            except subprocess.TimeoutExpired as error:
+                raise CheckFailedError(
+                    f"the bundle's tokenizer was not compiled within {_COMPILED_S:.0f} s",
+                    expected="a C11 compiler that builds it by then",
+                    fix="--no-self-test writes the bundle without building it",
+                ) from error
             if done.returncode:
                 raise CheckFailedError(
                     f"the bundle's tokenizer does not compile\n{done.stderr.strip()[-_SHOWN:]}",

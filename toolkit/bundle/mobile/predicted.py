@@ -1,35 +1,42 @@
 """What a phone's execution providers would take of the graph: predicted, never placed."""
 
-import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
+from toolkit.bundle.document import FOLDER
 from toolkit.bundle.job import Job
-from toolkit.compiling.prepared import prepare
 from toolkit.inspection.coverage import Prediction, predict
 
 _SHOWN = 6
 
 
-def predictions(job: Job, names: Sequence[str]) -> Sequence[Prediction]:
-    """Predictions for the graph of a bundle, by its providers' names in reports.
+def remark(
+    job: Job,
+    folder: Path,
+    providers: Sequence[str],
+    *,
+    most_bytes: int,
+    store: str,
+    not_checked: str,
+) -> list[str]:
+    """Leave in the bundle's report what is predicted, too large for a store, and not checked.
 
     Args:
-        job: The bundle that is made, with a size for each symbolic dimension.
-        names: The providers, such as "nnapi" and "coreml MLProgram".
+        job: The bundle that is made.
+        folder: Where its `model/` is.
+        providers: As predictions call them, such as "nnapi" and "coreml MLProgram".
+        most_bytes: What the store takes of `model/` as it is.
+        store: What it does of more.
+        not_checked: What nobody knows before a phone runs it.
+
+    Returns:
+        A line a provider, for the README.
     """
-    model = job.package.verified(job.variant)
-    found = {one.name: one for one in _predictions(model, tuple(job.options.fix_shapes.items()))}
-    return [found[name] for name in names]
-
-
-@lru_cache(maxsize=1)  # asked for the README, and again for the report
-def _predictions(model: Path, sizes: tuple[tuple[str, int], ...]) -> Sequence[Prediction]:
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "model.onnx"
-        prepare(model, prepared, dict(sizes))
-        return predict(prepared)
+    found = {one.name: one for one in predict(folder / FOLDER / job.model.graph)}
+    lines = [sentence(found[name]) for name in providers]
+    size = sum(file.stat().st_size for file in (folder / FOLDER).rglob("*") if file.is_file())
+    job.remarks.extend([*lines, *([store] if size > most_bytes else []), not_checked])
+    return lines
 
 
 def sentence(prediction: Prediction) -> str:

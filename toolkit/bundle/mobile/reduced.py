@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from toolkit.errors import InputError
+from toolkit.errors import CheckFailedError, InputError
 
 FOLDER = "reduced"
 GRAPH = "model.ort"
@@ -18,6 +18,7 @@ LEVEL = "basic"
 fuse what NNAPI and CoreML would have taken."""
 
 _LEVEL_VARIABLE = "ORT_CONVERT_ONNX_MODELS_TO_ORT_OPTIMIZATION_LEVEL"
+_CONVERTED_S = 1800.0  # of a gigabyte; graphs of phones take seconds
 _SHOWN = 2000
 
 
@@ -33,6 +34,7 @@ def write_reduced(graph: Path, folder: Path) -> None:
 
     Raises:
         InputError: ONNX Runtime cannot convert the graph.
+        CheckFailedError: It does not end.
     """
     place = folder / FOLDER
     place.mkdir()
@@ -43,9 +45,22 @@ def write_reduced(graph: Path, folder: Path) -> None:
             *("--enable_type_reduction", "--target_platform", "arm"),
         ]
         environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", _LEVEL_VARIABLE: LEVEL}
-        done = subprocess.run(
-            command, cwd=made, env=environment, capture_output=True, text=True, check=False
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=made,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_CONVERTED_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CheckFailedError(
+                f"ONNX Runtime's converter did not end within {_CONVERTED_S:.0f} s",
+                expected="the graph in ONNX Runtime's own format by then",
+                fix="another variant of the package: --variant NAME",
+            ) from error
         written = [*Path(made).glob("*.ort")]
         configs = [*Path(made).glob("*.config")]
         if done.returncode or len(written) != 1 or len(configs) != 1:

@@ -12,8 +12,8 @@ from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import example_item
 from toolkit.bundle.job import Job, Target
-from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here
-from toolkit.bundle.mobile.predicted import predictions, sentence
+from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here, check_inputs
+from toolkit.bundle.mobile.predicted import remark
 from toolkit.bundle.mobile.reduced import write_reduced
 from toolkit.bundle.mobile.tokenizer import check_text, write_tokenizer
 from toolkit.bundle.report import Runtime, SelfTestReport
@@ -34,6 +34,11 @@ LARGEST_BYTES = 2**31 - 2**20
 PLAY_BYTES = 200 * 10**6
 """What Google Play delivers of an app's base module; more needs asset packs."""
 
+PLAY = (
+    f"Google Play delivers {PLAY_BYTES // 10**6} MB of an app at once: put model/ into an asset "
+    "pack"
+)
+
 DTYPES = frozenset(
     {"bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint8"}
 )
@@ -52,6 +57,7 @@ def check(job: Job) -> None:
     """Refuse open sizes, element types that Java has no tensors of, and unknown tokenizers."""
     check_fixed(job.model, "Android")
     check_dtypes(job.model, DTYPES, "android")
+    check_inputs(job.model, "android")
     check_text(job, "android")
     _size_bytes(job.options.runtime)
 
@@ -59,7 +65,9 @@ def check(job: Job) -> None:
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
     """Put the project beside `model/`, and `reduced/` beside it."""
     write_reduced(folder / FOLDER / job.model.graph, folder)
-    predicted = [sentence(one) for one in predictions(job, PROVIDERS)]
+    predicted = remark(
+        job, folder, PROVIDERS, most_bytes=PLAY_BYTES, store=PLAY, not_checked=NOT_CHECKED
+    )
     values = {
         "model": job.model,
         "onnxruntime": ONNXRUNTIME,
@@ -120,25 +128,14 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
     return check_here(job.model, folder, tokenizer=_NATIVE, command=COMMAND)
 
 
-def notes(job: Job) -> Sequence[str]:
-    """What is predicted, and what was not checked."""
-    found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.variant.contents.size_bytes > PLAY_BYTES:
-        found.append(
-            f"Google Play delivers {PLAY_BYTES // 10**6} MB of an app at once: put model/ into an "
-            "asset pack"
-        )
-    return [*found, NOT_CHECKED]
-
-
 TARGET = Target(
     name="android",
     about="a Gradle project in Kotlin, on onnxruntime-android",
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     needs_fixed_shapes=True,
     largest_bytes=LARGEST_BYTES,
-    notes=notes,
 )

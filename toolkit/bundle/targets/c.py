@@ -10,9 +10,10 @@ from toolkit.bundle.c_model import check_model, model_source
 from toolkit.bundle.c_source import HEADER, tokenizer_source
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import shell_example
-from toolkit.bundle.job import Job, Target
+from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.native import (
     build,
+    check_machine,
     missing_library,
     processor,
     release_of,
@@ -23,7 +24,13 @@ from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_self_test
 from toolkit.bundle.tokenizing import check_tokenizer, tables_of
 
-COMMAND = "build/app --self-test"
+COMMAND = "cmake -S . -B build && cmake --build build && build/app --self-test"
+
+
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not build and run the program for its self-test."""
+    if options.self_test:
+        check_machine(options)
 
 
 def check(job: Job) -> None:
@@ -107,11 +114,20 @@ def _example(model: AppModel) -> str:
     return "image.raw" if model.image is not None else "tensors.raw"
 
 
+def notes(_job: Job) -> Sequence[str]:
+    """Where the program looks for its library."""
+    return ("build/app loads $ONNXRUNTIME_LIB, or libonnxruntime.so beside it or the system's",)
+
+
 TARGET = Target(
     name="c",
     about="C11 sources with CMake, which load ONNX Runtime's shared library",
     write=write,
     self_test=self_test,
+    setup=setup,
     check=check,
     command=COMMAND,
+    notes=notes,
+    reads=frozenset({"architecture", "runtime"}),
+    reads_for_another=frozenset({"sysroot"}),
 )

@@ -94,5 +94,6 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     notes=notes,
 )

@@ -10,8 +10,14 @@ from toolkit.bundle.apps import write_app
 from toolkit.bundle.document import FOLDER, AppModel
 from toolkit.bundle.examples import example_item
 from toolkit.bundle.job import Job, Target
-from toolkit.bundle.mobile.checked import check_dtypes, check_fixed, check_here, check_opset
-from toolkit.bundle.mobile.predicted import predictions, sentence
+from toolkit.bundle.mobile.checked import (
+    check_dtypes,
+    check_fixed,
+    check_here,
+    check_inputs,
+    check_opset,
+)
+from toolkit.bundle.mobile.predicted import remark
 from toolkit.bundle.mobile.reduced import write_reduced
 from toolkit.bundle.mobile.tokenizer import check_text, write_tokenizer
 from toolkit.bundle.report import Runtime, SelfTestReport
@@ -34,6 +40,11 @@ LARGEST_BYTES = 2**31 - 2**20
 CELLULAR_BYTES = 200 * 10**6
 """Above this the App Store asks before it downloads an app over a mobile network."""
 
+APP_STORE = (
+    f"the App Store asks before it downloads more than {CELLULAR_BYTES // 10**6} MB over a mobile "
+    "network"
+)
+
 DTYPES = frozenset({"float32", "int32", "int64", "int8", "uint32", "uint64", "uint8"})
 """What the Objective-C API of that release makes tensors of (ort_enums.h)."""
 
@@ -53,6 +64,7 @@ def check(job: Job) -> None:
     check_fixed(job.model, "iOS")
     check_dtypes(job.model, DTYPES, "ios")
     check_opset(job.package.verified(job.variant), NEWEST_OPSET, f"onnxruntime {ONNXRUNTIME}")
+    check_inputs(job.model, "ios")
     check_text(job, "ios")
     _size_bytes(job.options.runtime)
 
@@ -60,10 +72,13 @@ def check(job: Job) -> None:
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
     """Put the package and the app beside `model/`, and `reduced/` beside it."""
     write_reduced(folder / FOLDER / job.model.graph, folder)
+    predicted = remark(
+        job, folder, PROVIDERS, most_bytes=CELLULAR_BYTES, store=APP_STORE, not_checked=NOT_CHECKED
+    )
     values = {
         "model": job.model,
         "onnxruntime": ONNXRUNTIME,
-        "predicted": [sentence(one) for one in predictions(job, PROVIDERS)],
+        "predicted": predicted,
         "command": COMMAND,
         "literal": _literal(job.model),
     }
@@ -111,25 +126,14 @@ def self_test(job: Job, folder: Path) -> SelfTestReport:
     return check_here(job.model, folder, tokenizer=_NATIVE / _TOKENIZER, command=COMMAND)
 
 
-def notes(job: Job) -> Sequence[str]:
-    """What is predicted, and what was not checked."""
-    found = [sentence(one) for one in predictions(job, PROVIDERS)]
-    if job.variant.contents.size_bytes > CELLULAR_BYTES:
-        found.append(
-            f"the App Store asks before it downloads more than {CELLULAR_BYTES // 10**6} MB over a "
-            "mobile network"
-        )
-    return [*found, NOT_CHECKED]
-
-
 TARGET = Target(
     name="ios",
     about="a Swift package and a SwiftUI app, on onnxruntime with Core ML",
     write=write,
     self_test=self_test,
     command=COMMAND,
+    reads=frozenset({"runtime"}),
     check=check,
     needs_fixed_shapes=True,
     largest_bytes=LARGEST_BYTES,
-    notes=notes,
 )

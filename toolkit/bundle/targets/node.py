@@ -8,7 +8,7 @@ from pathlib import Path
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.examples import takes_plain_text, typed
 from toolkit.bundle.javascript import javascript
-from toolkit.bundle.job import Job, Target
+from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.npm import described, installed_libraries, package_name, pins, program
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.testing import run_self_test
@@ -29,10 +29,12 @@ _OTHERWISE = (
 )
 
 
-def check(job: Job) -> None:
-    """Refuse what could not be tested, before the app is written."""
-    if job.options.self_test:
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not test the app."""
+    if options.self_test:
         _node()
+        if options.runtime is None:
+            program("npm", "npm")
 
 
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
@@ -93,5 +95,6 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
-    check=check,
+    reads=frozenset({"runtime"}),
+    setup=setup,
 )

@@ -5,14 +5,20 @@ from pathlib import Path
 
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.examples import python_example, takes_plain_text, typed
-from toolkit.bundle.job import Job, Target
-from toolkit.bundle.qemu import needs_qemu, run_on_arm64
+from toolkit.bundle.job import BundleOptions, Job, Target
+from toolkit.bundle.qemu import check_arm64, needs_qemu, run_on_arm64
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_with_this_python
 
 COMMAND = "python app.py --self-test"
 _LICENSES = {"onnxruntime": "MIT", "numpy": "BSD-3-Clause", "tokenizers": "Apache-2.0"}
+
+
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not test the app on the processor that was asked for."""
+    if options.self_test and needs_qemu(options.architecture):
+        check_arm64(options.runtime, options.sysroot)
 
 
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
@@ -56,4 +62,7 @@ TARGET = Target(
     write=write,
     self_test=self_test,
     command=COMMAND,
+    setup=setup,
+    reads=frozenset({"architecture"}),
+    reads_for_another=frozenset({"runtime", "sysroot"}),
 )

@@ -14,14 +14,16 @@ from typing import Any
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.chromium import find_chromium, page
 from toolkit.bundle.javascript import javascript
-from toolkit.bundle.job import Job, Target
-from toolkit.bundle.npm import described, installed_libraries, package_name, pins
+from toolkit.bundle.job import BundleOptions, Job, Target
+from toolkit.bundle.npm import described, installed_libraries, package_name, pins, program
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.sizes import LICENSES, RUNTIME_FOLDER
 from toolkit.bundle.testing import reported
 from toolkit.errors import CheckFailedError, InputError
 
-COMMAND = "python serve.py, then open http://127.0.0.1:8000/?self-test"
+COMMAND = "python serve.py"
+PAGE = "http://127.0.0.1:8000/?self-test"
+"""The self-test, once the server runs."""
 
 LARGEST_BYTES = 2**31 - 2**27
 """What a graph may have. It is read into one JavaScript array and parsed as one protobuf, neither
@@ -45,10 +47,12 @@ _LICENSES = {"onnxruntime-web": "MIT", "@huggingface/tokenizers": "Apache-2.0"}
 _OTHERWISE = "--runtime NODE_MODULES, a folder that npm made elsewhere"
 
 
-def check(job: Job) -> None:
-    """Refuse what could not be tested, before the app is written."""
-    if job.options.self_test:
+def setup(options: BundleOptions) -> None:
+    """Refuse a machine that could not fetch the libraries or test the page."""
+    if options.self_test:
         find_chromium()
+    if options.runtime is None:
+        program("npm", "npm")
 
 
 def has_webgpu(job: Job) -> bool:
@@ -180,13 +184,20 @@ def served(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
+def notes(_job: Job) -> Sequence[str]:
+    """What to open, since no command alone shows a page."""
+    return (f"the self-test in a browser: {PAGE}, once python serve.py runs",)
+
+
 TARGET = Target(
     name="web",
     about="a static page on onnxruntime-web, WebAssembly or WebGPU",
     write=write,
     self_test=self_test,
     command=COMMAND,
-    check=check,
+    notes=notes,
+    reads=frozenset({"runtime"}),
+    setup=setup,
     largest_bytes=LARGEST_BYTES,
     over_the_wire=True,
 )

@@ -18,7 +18,7 @@ int32_t edge_tokens(const char *first, size_t first_length, const char *second,
     case TOKENS_MADE:
       break;
   }
-  int32_t count = (int32_t)made.count;
+  int32_t count = made.count > (size_t)longest ? -3 : (int32_t)made.count;
   if (count > 0) {
     memcpy(ids, made.ids, made.count * sizeof *ids);
     memcpy(types, made.types, made.count * sizeof *types);

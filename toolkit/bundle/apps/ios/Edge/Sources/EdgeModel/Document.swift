@@ -55,8 +55,15 @@ public enum JSON: Codable, Equatable {
         case .string(let one): return one
         case .integer(let one): return String(one)
         case .number(let one): return String(one)
-        case .bool(let one): return one ? "True" : "False"
         default: return ""
+        }
+    }
+
+    /// Whether it may name one of a column's levels: a text, or a number as people write it.
+    var isLevel: Bool {
+        switch self {
+        case .string, .integer, .number: return true
+        default: return false
         }
     }
 
@@ -112,8 +119,6 @@ public struct Document: Decodable {
     }
 
     struct Image: Decodable {
-        let height: Int
-        let width: Int
         let scale: Float
         let mean: [Float]
         let std: [Float]
@@ -136,6 +141,7 @@ public struct Document: Decodable {
         public let item: JSON?
         let inputs: [Stored]
         let outputs: [Stored]
+        let result: JSON?
     }
 
     public struct SelfTestPart: Decodable {

@@ -90,7 +90,8 @@ public final class Model: @unchecked Sendable { // ONNX Runtime's sessions run i
         let start = DispatchTime.now().uptimeNanoseconds
         let outputs = try run(feeds)
         let milliseconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6
-        return Answer(result: document.decode(outputs), milliseconds: milliseconds, ranOn: ranOn)
+        return Answer(
+            result: document.decode(outputs, feeds), milliseconds: milliseconds, ranOn: ranOn)
     }
 
     /// Outputs by name.

@@ -2,7 +2,7 @@ import Foundation
 
 extension Document {
     /// The graph's inputs for one item: a text, an array of two texts, an object {column: value} for
-    /// rows, nested arrays of 0 to 255 for pixels, or an object {input: nested arrays}.
+    /// rows, nested arrays of 0 to 255 for pixels (with the graph's channels, or gray), or an object {input: nested arrays}.
     func encode(_ item: JSON) throws -> [String: Tensor] {
         if let text { return try tokens(item, text) }
         if let columns { return try row(item, columns) }
@@ -48,11 +48,13 @@ extension Document {
             if column.type == "numeric" {
                 if cell.text.isEmpty, let fill = column.fill {
                     numeric.append(fill)
-                } else if let value = Double(cell.text) {
+                } else if let value = Double(cell.text), value.isFinite {
                     numeric.append(value)
                 } else {
-                    throw EdgeError("\(column.name) is no number")
+                    throw EdgeError("\(column.name) is \(cell.text), no finite number")
                 }
+            } else if !cell.isLevel {
+                throw EdgeError("\(column.name) is \(cell), no level")
             } else if let level = column.levels?.firstIndex(of: cell.text) {
                 categorical.append(Double(level))
             } else if column.unknown == "other" {
@@ -66,23 +68,30 @@ extension Document {
         })
     }
 
-    /// float32[1, channels, height, width] of uint8[height, width, channels].
+    /// float32[1, channels, height, width], as the graph takes it, of uint8[height, width, channels]
+    /// or of the gray uint8[height, width], which becomes every channel.
     private func pixels(_ values: [Double], _ image: Image) throws -> Tensor {
-        let area = image.height * image.width
-        guard !values.isEmpty, values.count % area == 0 else {
-            throw EdgeError("\(values.count) values are no \(image.height) x \(image.width) pixels")
+        let (channels, height, width) = (inputs[0].shape[1], inputs[0].shape[2], inputs[0].shape[3])
+        let area = height * width
+        let given = values.count == area ? 1 : channels
+        guard values.count == area * given else {
+            throw EdgeError(
+                "\(values.count) values are no image of \(height) x \(width) pixels with "
+                    + "\(channels) channels")
         }
-        let channels = values.count / area
-        var planes = [Double](repeating: 0, count: values.count)
+        guard values.allSatisfy({ (0...255).contains($0) }) else {
+            throw EdgeError("pixels are not all 0 to 255")
+        }
+        var planes = [Double](repeating: 0, count: channels * area)
         for pixel in 0..<area {
             for channel in 0..<channels {
-                var value = Float(values[pixel * channels + channel]) * image.scale
+                let place = pixel * given + (given == 1 ? 0 : channel)
+                var value = Float(values[place].rounded(.towardZero)) * image.scale
                 if !image.mean.isEmpty { value -= image.mean[channel] }
                 if !image.std.isEmpty { value /= image.std[channel] }
                 planes[channel * area + pixel] = Double(value)
             }
         }
-        let shape = [1, channels, image.height, image.width]
-        return try Tensor(planes, as: Spec(name: inputs[0].name, dtype: "float32", shape: shape))
+        return try Tensor(planes, as: inputs[0])
     }
 }

@@ -18,7 +18,7 @@ public struct SelfTest {
         return ([passed ? "passed" : "FAILED", said, ranOn] + problems).joined(separator: "\n")
     }
 
-    /// Compares files, preprocessing and answers with the machine that made the bundle.
+    /// Compares files, pre- and postprocessing and answers with the machine that made the bundle.
     public static func run(_ model: Model) throws -> SelfTest {
         let document = model.document
         var problems: [String] = []
@@ -35,8 +35,13 @@ public struct SelfTest {
             if let item = one.item, item != .null, try document.encode(item) != feeds {
                 problems.append("case \(index + 1): preprocessing makes other inputs")
             }
+            let wanted = tensors(one.outputs, in: stored)
+            if let result = one.result, result != .null,
+                !document.decode(wanted, feeds).saysTheSame(as: result) {
+                problems.append("case \(index + 1): postprocessing makes another result")
+            }
             let outputs = try model.run(feeds)
-            for (name, expected) in tensors(one.outputs, in: stored) {
+            for (name, expected) in wanted {
                 largest = max(largest, difference(expected.numbers, outputs[name]?.numbers ?? []))
             }
         }

@@ -21,12 +21,12 @@ public struct Tensor: Equatable {
         var data = Data()
         switch spec.dtype {
         case "float32": for one in values { data.append(bytes: Float(one)) }
-        case "int8": for one in values { data.append(bytes: Int8(one)) }
-        case "uint8": for one in values { data.append(bytes: UInt8(one)) }
-        case "int32": for one in values { data.append(bytes: Int32(one)) }
-        case "uint32": for one in values { data.append(bytes: UInt32(one)) }
-        case "int64": for one in values { data.append(bytes: Int64(one)) }
-        case "uint64": for one in values { data.append(bytes: UInt64(one)) }
+        case "int8": for one in values { data.append(bytes: try whole(one, spec) as Int8) }
+        case "uint8": for one in values { data.append(bytes: try whole(one, spec) as UInt8) }
+        case "int32": for one in values { data.append(bytes: try whole(one, spec) as Int32) }
+        case "uint32": for one in values { data.append(bytes: try whole(one, spec) as UInt32) }
+        case "int64": for one in values { data.append(bytes: try whole(one, spec) as Int64) }
+        case "uint64": for one in values { data.append(bytes: try whole(one, spec) as UInt64) }
         default: throw EdgeError("no tensors of \(spec.dtype)")
         }
         self.init(dtype: spec.dtype, shape: spec.shape, data: data)
@@ -53,6 +53,17 @@ public struct Tensor: Equatable {
             }
         }
     }
+}
+
+/// A number cut to a whole one. What the type cannot hold is an error: Swift's own conversion would end
+/// the app.
+private func whole<Element: FixedWidthInteger>(
+    _ value: Double, _ spec: Document.Spec
+) throws -> Element {
+    guard let made = Element(exactly: value.rounded(.towardZero)) else {
+        throw EdgeError("\(spec.name) has \(value), which is no \(spec.dtype)")
+    }
+    return made
 }
 
 extension Data {

@@ -23,6 +23,9 @@ struct Tokens {
         } else {
             count = edge_tokens(one, one.count - 1, nil, 0, Int32(longest), &ids, &types)
         }
+        guard count != -3 else {
+            throw EdgeError("the special tokens alone are more than the \(longest) that are kept")
+        }
         guard count >= 0 else { throw EdgeError("no memory for the tokens of a text") }
         self.ids = Array(ids.prefix(Int(count)))
         self.types = Array(types.prefix(Int(count)))

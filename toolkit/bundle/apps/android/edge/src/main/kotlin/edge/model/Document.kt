@@ -45,8 +45,6 @@ class TextSpec(json: JSONObject) {
 
 /** How pixels become a tensor, of `image` in the document. */
 class ImageSpec(json: JSONObject) {
-    val height = json.getInt("height")
-    val width = json.getInt("width")
     val scale = json.getDouble("scale").toFloat()
     val mean = json.getJSONArray("mean").floats()
     val std = json.getJSONArray("std").floats()
@@ -62,8 +60,13 @@ class TaskSpec(json: JSONObject) {
     val isExponential = json.getString("value_transform") == "exp"
 }
 
-/** One reference case: what went in and came out where the bundle was made. */
-class Case(val item: Any?, val inputs: Map<String, Tensor>, val outputs: Map<String, Tensor>)
+/** One reference case: what went in and came out where the bundle was made, and what it meant. */
+class Case(
+    val item: Any?,
+    val inputs: Map<String, Tensor>,
+    val outputs: Map<String, Tensor>,
+    val result: JSONObject?,
+)
 
 /** `model/model.json`. */
 class Document(private val files: ModelFiles) {
@@ -91,6 +94,7 @@ class Document(private val files: ModelFiles) {
                 item = case.opt("item").takeUnless { it == JSONObject.NULL },
                 inputs = case.getJSONArray("inputs").objects().associate { tensor(it, stored) },
                 outputs = case.getJSONArray("outputs").objects().associate { tensor(it, stored) },
+                result = case.optJSONObject("result"),
             )
         }
     }

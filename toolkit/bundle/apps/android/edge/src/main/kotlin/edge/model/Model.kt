@@ -49,7 +49,7 @@ class Model private constructor(
         val start = System.nanoTime()
         val outputs = run(feeds)
         val milliseconds = (System.nanoTime() - start) / 1e6
-        return Answer(decode(document.task, outputs), milliseconds, ranOn)
+        return Answer(decode(document, outputs, feeds), milliseconds, ranOn)
     }
 
     override fun close() = session.close()

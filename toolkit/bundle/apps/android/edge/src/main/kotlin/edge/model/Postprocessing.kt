@@ -6,17 +6,30 @@ import org.json.JSONArray
 import org.json.JSONObject
 
 /** Probability from which one of several labels counts as given. */
-private const val DECIDED = 0.5
+internal const val DECIDED = 0.5
 
-/** The result of one item's outputs, in the words of the package's task. */
-fun decode(task: TaskSpec, outputs: Map<String, Tensor>): JSONObject {
-    val answer = outputs[task.output]?.numbers()
-    if (answer == null || task.name == "tensors") {
-        val all = outputs.mapValues { (_, tensor) -> JSONArray(tensor.numbers().toList()) }
+/** The output that has a vector for each token, those of the padding included. */
+private const val STATES = "last_hidden_state"
+
+/** The result of one item's [feeds] and outputs, in the words of the package's task. */
+fun decode(
+    document: Document,
+    outputs: Map<String, Tensor>,
+    feeds: Map<String, Tensor>,
+): JSONObject {
+    val task = document.task
+    val tensor = outputs[task.output]
+    if (tensor == null || task.name == "tensors") {
+        val all = outputs.mapValues { (_, one) -> JSONArray(one.numbers().toList()) }
         return JSONObject().put("outputs", JSONObject(all))
     }
+    val answer = tensor.numbers()
     if (task.name == "feature-extraction") {
-        return JSONObject().put("embedding", JSONArray(answer.toList()))
+        val rows = nested(answer.toList(), tensor.shape.drop(1))
+        val mask = feeds.entries.find { document.text?.inputs?.get(it.key) == "attention_mask" }
+        if (task.output != STATES || mask == null) return JSONObject().put("embedding", rows)
+        val tokens = mask.value.numbers().sum().toInt()
+        return JSONObject().put("embedding", JSONArray(List(tokens) { rows.get(it) }))
     }
     if (task.labels.isEmpty()) {
         return JSONObject().put("value", if (task.isExponential) exp(answer[0]) else answer[0])
@@ -32,6 +45,13 @@ fun decode(task: TaskSpec, outputs: Map<String, Tensor>): JSONObject {
         result.put("labels", JSONArray(given))
     }
     return result
+}
+
+/** Numbers in arrays of these sizes. */
+private fun nested(numbers: List<Double>, shape: List<Long>): JSONArray {
+    if (shape.size <= 1) return JSONArray(numbers)
+    val parts = numbers.chunked(numbers.size / shape[0].toInt())
+    return JSONArray(parts.map { nested(it, shape.drop(1)) })
 }
 
 private fun probabilities(task: TaskSpec, logits: DoubleArray): List<Double> =

@@ -19,7 +19,7 @@ class Preprocessing(private val document: Document, private val tokenizer: Token
      *
      * [item] is a String, a pair in a List or JSONArray, or a JSONObject: {column: value} for rows,
      * {input: nested arrays} for tensors. Pixels are a ByteArray or nested arrays of 0 to 255, row by
-     * row, of the graph's size.
+     * row, of the graph's size, with its channels or gray.
      */
     fun encode(item: Any): Map<String, Tensor> {
         val text = document.text
@@ -67,9 +67,13 @@ class Preprocessing(private val document: Document, private val tokenizer: Token
             if (column.getString("type") == "numeric") {
                 val isEmpty = cell == JSONObject.NULL || cell == ""
                 val value = if (isEmpty && !column.isNull("fill")) column.get("fill") else cell
-                numeric.add(value.toString().toDouble())
+                val number = value.toString().toDoubleOrNull()
+                require(number != null && number.isFinite()) { "$name is $cell, no finite number" }
+                numeric.add(number)
             } else {
                 val levels = column.getJSONArray("levels").strings()
+                // Python's words for these are others: they would pass for an unknown level.
+                require(cell !is Boolean && cell != JSONObject.NULL) { "$name is $cell, no level" }
                 val level = levels.indexOf(cell.toString())
                 require(level >= 0 || column.getString("unknown") == "other") {
                     "$name is $cell, none of $levels"
@@ -88,20 +92,25 @@ class Preprocessing(private val document: Document, private val tokenizer: Token
     private fun bytesOf(pixels: JSONArray): ByteArray {
         val flat = mutableListOf<Number>()
         Tensor.flatten(pixels, flat)
-        return ByteArray(flat.size) { flat[it].toByte() }
+        require(flat.all { it.toDouble() in 0.0..255.0 }) { "pixels are not all 0 to 255" }
+        return ByteArray(flat.size) { flat[it].toInt().toByte() }
     }
 
-    /** float32[1, channels, height, width] of uint8[height, width, channels]. */
+    /**
+     * float32[1, channels, height, width], as the graph takes it, of uint8[height, width, channels]
+     * or of the gray uint8[height, width], which becomes every channel.
+     */
     private fun pixels(item: ByteArray, image: ImageSpec): Tensor {
-        val area = image.height * image.width
-        require(item.isNotEmpty() && item.size % area == 0) {
-            "${item.size} bytes are no image of ${image.height} x ${image.width} pixels"
+        val (_, channels, height, width) = document.inputs[0].shape.map(Long::toInt)
+        val area = height * width
+        val given = if (item.size == area) 1 else channels
+        require(item.size == area * given) {
+            "${item.size} bytes are no image of $height x $width pixels with $channels channels"
         }
-        val channels = item.size / area
-        val shape = longArrayOf(1, channels.toLong(), image.height.toLong(), image.width.toLong())
-        val tensor = Tensor.zeros("float32", shape)
+        val tensor = Tensor.zeros("float32", document.inputs[0].shape)
         for (pixel in 0 until area) for (channel in 0 until channels) {
-            var value = (item[pixel * channels + channel].toInt() and 0xff) * image.scale
+            val place = pixel * given + if (given == 1) 0 else channel
+            var value = (item[place].toInt() and 0xff) * image.scale
             if (image.mean.isNotEmpty()) value -= image.mean[channel]
             if (image.std.isNotEmpty()) value /= image.std[channel]
             tensor[channel * area + pixel] = value

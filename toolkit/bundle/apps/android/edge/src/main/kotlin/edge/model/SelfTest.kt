@@ -27,7 +27,7 @@ class SelfTest(
     }
 
     companion object {
-        /** Compare files, preprocessing and answers with the machine that made the bundle. */
+        /** Compare files, pre- and postprocessing and answers with the machine that made the bundle. */
         fun run(model: Model, files: ModelFiles): SelfTest {
             val document = model.document
             val problems = mutableListOf<String>()
@@ -40,6 +40,12 @@ class SelfTest(
                     val made = model.encode(case.item)
                     val isSame = case.inputs.all { (name, tensor) -> made[name]?.sameAs(tensor) == true }
                     if (!isSame) problems.add("case ${index + 1}: preprocessing makes other inputs")
+                }
+                if (case.result != null) {
+                    val made = decode(document, case.outputs, case.inputs)
+                    if (!sameResult(case.result, made)) {
+                        problems.add("case ${index + 1}: postprocessing makes another result")
+                    }
                 }
                 val outputs = model.run(case.inputs)
                 for ((name, expected) in case.outputs) {
