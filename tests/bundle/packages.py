@@ -126,13 +126,19 @@ def table_package(path: Path, *, rows: Sequence[Any], **task: Any) -> ModelPacka
     return write(path, graph, TaskSpec(output="answer", **task), rows, table=TABLE)
 
 
-def picture_package(path: Path, *, image: ImageSpec, pictures: Sequence[Any]) -> ModelPackage:
-    """A package of pictures of 4 x 5 pixels; the logits are three of their sums."""
+def picture_package(
+    path: Path, *, image: ImageSpec, pictures: Sequence[Any], kind: int = TensorProto.FLOAT
+) -> ModelPackage:
+    """A package of pictures of 4 x 5 pixels; the logits are three of their sums.
+
+    The graph takes them as `kind`, an element type of ONNX.
+    """
     channels = len(image.mode)
 
     def graph(file: Path) -> None:
         nodes = [
-            helper.make_node("Flatten", ["pixels"], ["flat"]),
+            helper.make_node("Cast", ["pixels"], ["values"], to=TensorProto.FLOAT),
+            helper.make_node("Flatten", ["values"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
         ]
         rng = np.random.default_rng(3)
@@ -140,7 +146,7 @@ def picture_package(path: Path, *, image: ImageSpec, pictures: Sequence[Any]) ->
         _save(
             file,
             nodes,
-            {"pixels": TensorProto.FLOAT},
+            {"pixels": kind},
             {"logits": ["batch", 3]},
             {"weight": weight},
             shape=["batch", channels, 4, 5],

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from tests import builders
-from tests.bundle.javascript import libraries, need
+from tests.bundle.javascript import APPS, libraries, need
 from tests.bundle.packages import LABELS, picture_package, table_package, text_package
 from tests.bundle.test_python import ROW, assert_same
 from toolkit import export, load
@@ -106,18 +107,24 @@ def test_rows_are_answered_as_by_the_toolkit(task: dict[str, Any], tmp_path: Pat
     assert 'area is "nan"; expected a finite number' in wrong.stderr
 
 
+PLAIN = ImageSpec(height=4, width=5, mode="L")
+SCALED = ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+
+
 @pytest.mark.parametrize(
-    "image",
+    "image, kind",
     [
-        ImageSpec(height=4, width=5, mode="L"),
-        ImageSpec(height=4, width=5, scale=1 / 255, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3)),
+        (PLAIN, TensorProto.FLOAT),
+        (PLAIN, TensorProto.UINT8),
+        (SCALED, TensorProto.FLOAT),
+        (SCALED, TensorProto.FLOAT16),
     ],
 )
-def test_pixels_are_answered_as_by_the_toolkit(image: ImageSpec, tmp_path: Path) -> None:
+def test_pixels_are_answered_as_by_the_toolkit(image: ImageSpec, kind: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     channels = () if image.mode == "L" else (3,)
     pictures = [rng.integers(0, 256, (4, 5, *channels), np.uint8) for _ in range(3)]
-    package = picture_package(tmp_path / "a.ortpackage", image=image, pictures=pictures)
+    package = picture_package(tmp_path / "a.ortpackage", image=image, pictures=pictures, kind=kind)
     folder = bundled(package)
     gray = pictures[0] if not channels else pictures[0][..., 0]
     found = answers(folder, [one.tolist() for one in [*pictures, gray]])
@@ -125,6 +132,48 @@ def test_pixels_are_answered_as_by_the_toolkit(image: ImageSpec, tmp_path: Path)
     wrong = run(folder, "[[1, 2], [3, 4]]")
     assert wrong.returncode == 1
     assert "4 pixel values; expected 4 x 5" in wrong.stderr
+
+
+def test_numbers_become_the_float16_that_numpy_makes_of_them(tmp_path: Path) -> None:
+    app = APPS / "javascript" / "model.js"
+    rng = np.random.default_rng(0)
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
+    every = every[np.isfinite(every)]
+    between = (np.sort(every)[1:] + np.sort(every)[:-1]) / 2  # as near to one as to the other
+    numbers = np.concatenate([every, between, rng.standard_normal(1000), [65519.9, 65520, -1e9]])
+    file = tmp_path / "numbers.json"
+    file.write_text(json.dumps(numbers.tolist()))
+    code = (
+        f"import {{halfBits}} from {json.dumps(app.as_uri())};"
+        "import {readFileSync} from 'node:fs';"
+        f"const numbers = JSON.parse(readFileSync({json.dumps(str(file))}));"
+        "console.log(JSON.stringify(numbers.map(halfBits)));"
+    )
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code], capture_output=True, text=True, check=True
+    )
+    with np.errstate(over="ignore"):
+        expected = numbers.astype(np.float16).view(np.uint16)
+    assert json.loads(done.stdout) == expected.tolist()
+
+
+def test_a_level_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = bundled(
+        table_package(tmp_path / "a.ortpackage", rows=[ROW], name="tabular-regression")
+    )
+    for cell in (None, True, ["flat"]):
+        wrong = run(folder, json.dumps({**ROW, "roof": cell}))
+        assert wrong.returncode == 1
+        assert f"roof is {json.dumps(cell)}; expected a text" in wrong.stderr
+
+
+def test_texts_are_lines_whatever_the_reference_inputs_were(tmp_path: Path) -> None:
+    folder = bundled(text_package(tmp_path / "a.ortpackage"), self_test=False)
+    document = folder / "model" / "model.json"
+    about = json.loads(document.read_text(encoding="utf-8"))
+    about["self_test"]["cases"][0]["item"] = None  # tensors alone
+    document.write_text(json.dumps(about), encoding="utf-8")
+    assert "label" in json.loads(run(folder, "[odd] film").stdout)
 
 
 def test_tensors_are_answered_as_by_the_graph(tmp_path: Path) -> None:
@@ -168,21 +217,31 @@ def test_the_self_test_fails_when_one_byte_was_changed(name: str, tmp_path: Path
     assert (said["passed"], said["problems"]) == (False, [f"{name} was changed"])
 
 
-@pytest.mark.parametrize("what", ["preprocessing", "answers"])
+@pytest.mark.parametrize("what", ["preprocessing", "answers", "label", "number"])
 def test_the_self_test_compares_more_than_files(what: str, tmp_path: Path) -> None:
     folder = bundled(text_package(tmp_path / "a.ortpackage"), self_test=False)
     document = folder / "model" / "model.json"
     about = json.loads(document.read_text(encoding="utf-8"))
     if what == "preprocessing":
         about["self_test"]["cases"][1]["item"] = "bad film"
+    elif what == "label":
+        del about["self_test"]["cases"][0]
+        about["task"]["labels"].reverse()
+    elif what == "number":
+        about["self_test"]["cases"][0]["result"]["score"] *= 0.999
     else:
-        about["self_test"]["cases"][0]["outputs"][0]["offset"] += 4
+        case = about["self_test"]["cases"][0]
+        case["outputs"][0]["offset"] += 4
+        case["result"] = None
     document.write_text(json.dumps(about), encoding="utf-8")
     done = run(folder, "--self-test")
     assert done.returncode == 1
     (problem,) = json.loads(done.stdout.splitlines()[-1])["problems"]
-    expected = {"preprocessing": "case 2: preprocessing makes other inputs"}
-    assert problem.startswith(expected.get(what, "the answers differ by "))
+    expected = {
+        "preprocessing": "case 2: preprocessing makes other inputs",
+        "answers": "the answers differ by ",
+    }
+    assert problem.startswith(expected.get(what, "case 1: postprocessing makes another result"))
 
 
 def test_a_bundle_that_answers_otherwise_is_not_kept(

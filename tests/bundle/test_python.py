@@ -278,7 +278,7 @@ def test_the_self_test_fails_when_one_byte_was_changed(name: str, tmp_path: Path
         assert f"{name} was changed" in done.stderr
 
 
-@pytest.mark.parametrize("what", ["preprocessing", "answers", "nan"])
+@pytest.mark.parametrize("what", ["preprocessing", "answers", "nan", "label", "number"])
 def test_the_self_test_compares_more_than_files(what: str, tmp_path: Path) -> None:
     folder = bundled(text_package(tmp_path / "a.ortpackage"))
     document = folder / "model" / "model.json"
@@ -287,6 +287,10 @@ def test_the_self_test_compares_more_than_files(what: str, tmp_path: Path) -> No
         about["self_test"]["cases"][1]["item"] = "bad film"
     elif what == "answers":
         about["self_test"]["cases"][0]["outputs"][0]["offset"] += 4
+    elif what == "label":
+        about["task"]["labels"] = about["task"]["labels"][::-1]
+    elif what == "number":
+        about["self_test"]["cases"][1]["result"]["score"] *= 0.999
     else:
         app = folder / "app.py"
         code = app.read_text(encoding="utf-8")
@@ -298,6 +302,8 @@ def test_the_self_test_compares_more_than_files(what: str, tmp_path: Path) -> No
     assert said["passed"] is False
     if what == "preprocessing":
         assert "case 2: preprocessing makes other inputs" in done.stderr
+    elif what in {"label", "number"}:
+        assert "case 2: postprocessing makes another result" in done.stderr
     else:
         assert said["largest_difference"] > said["limit"]
 
@@ -312,6 +318,20 @@ def test_the_app_alone_answers_without_the_toolkit(tmp_path: Path) -> None:
         [sys.executable, "-B", "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_texts_are_lines_whatever_the_reference_inputs_were(tmp_path: Path) -> None:
+    folder = bundled(text_package(tmp_path / "a.ortpackage"))
+    document = folder / "model" / "model.json"
+    about = json.loads(document.read_text(encoding="utf-8"))
+    expected = run(folder, "[odd] film").stdout
+    assert json.loads(expected)["label"]
+    about["self_test"]["cases"][0]["item"] = None  # tensors alone
+    document.write_text(json.dumps(about), encoding="utf-8")
+    assert run(folder, "[odd] film").stdout == expected
+    pairs = bundled(text_package(tmp_path / "b.ortpackage", items=[("good", "film")]))
+    assert json.loads(run(pairs, '["good", "bad"]').stdout)["label"]
+    assert "as JSON" in (pairs / "README.md").read_text(encoding="utf-8")
 
 
 def test_versions_are_pinned(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from google.protobuf import text_format  # type: ignore[import-untyped]
 
 from tests.builders import relu
+from tests.bundle.packages import picture_package
 from tests.bundle.served import Server, write_wheels
 from tests.bundle.serving_packages import (
     fixed_rows,
@@ -30,6 +31,7 @@ from toolkit.bundle.triton import config_text
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.package import ModelPackage
 from toolkit.package.write import add_variant, staging_directory
+from toolkit.tasks import ImageSpec
 
 pytestmark = pytest.mark.slow
 
@@ -293,7 +295,7 @@ def test_a_server_that_is_not_there_or_has_another_model_fails(
 
 def test_the_client_tokenizes_and_the_server_answers(made: BundleReport, server: Server) -> None:
     done = subprocess.run(
-        [sys.executable, "client.py", "--url", server.url, "good film", "bad"],
+        [sys.executable, "client.py", "--url", server.url, "good film", "bad", "[sic] bad"],
         cwd=made.path,
         capture_output=True,
         text=True,
@@ -302,7 +304,38 @@ def test_the_client_tokenizes_and_the_server_answers(made: BundleReport, server:
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     labels = [json.loads(line)["label"] for line in done.stdout.splitlines()]
-    assert labels == ["positive", "negative"]
+    assert labels == ["positive", "negative", "negative"]
+
+
+def test_another_result_of_the_same_tensors_fails_the_self_test(
+    made: BundleReport, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made.path, folder)
+    document = folder / "model" / "model.json"
+    about = json.loads(document.read_text(encoding="utf-8"))
+    about["task"]["labels"].reverse()
+    document.write_text(json.dumps(about), encoding="utf-8")
+    assert "case 1: postprocessing makes another result" in failed(self_test(folder))
+
+
+@pytest.mark.parametrize("kind", ["picture", "tensors"])
+def test_the_readme_is_a_page_whose_program_runs(kind: str, tmp_path: Path) -> None:
+    if kind == "picture":
+        image = ImageSpec(height=4, width=5)
+        pictures = [np.full((4, 5, 3), 200, np.uint8)]
+        package = picture_package(tmp_path / "a.ortpackage", image=image, pictures=pictures)
+    else:
+        package = write_tensor_package(tmp_path / "a.ortpackage", relu, {"x": ROWS})
+    folder = bundle(package.path, target="triton", output=tmp_path / "out").path
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert max(map(len, readme.splitlines())) < 250
+    assert "client.py --url http://127.0.0.1:8000 < items.jsonl" in readme
+    program = readme.split("In your program: `")[1].split("`.")[0]
+    here = "import app; from unittest.mock import patch; import client; "
+    here += "patch.object(client.Remote, 'run', app.Model().run.__func__).start(); "
+    here += "client.Remote.session = app.Model().session; "
+    subprocess.run([sys.executable, "-B", "-c", here + program], cwd=folder, check=True, timeout=60)
 
 
 def test_a_bundle_that_fails_its_self_test_is_not_kept(

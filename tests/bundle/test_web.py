@@ -229,6 +229,22 @@ def test_the_server_sends_the_headers_that_threads_need(tmp_path: Path) -> None:
     assert headers["Content-Type"] == "text/javascript"
 
 
+@pytest.mark.parametrize(
+    "program, told",
+    [
+        ("import time; time.sleep(60)", "said nothing in 1 s"),
+        ("raise OSError('no port')", "no port"),
+    ],
+)
+def test_a_server_that_does_not_start_is_told(
+    program: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "STARTS_WITHIN_S", 1.0 if "sleep" in program else 30.0)
+    (tmp_path / "serve.py").write_text(program)
+    with pytest.raises(CheckFailedError, match=told), web.served(tmp_path):
+        pytest.fail("it was served")
+
+
 @pytest.mark.slow
 def test_a_float_graph_carries_webgpu_and_an_integer_one_does_not(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

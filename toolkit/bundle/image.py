@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from importlib.metadata import distribution
 from pathlib import Path
 
-from toolkit.bundle.job import Job
+from toolkit.bundle.document import FOLDER
 from toolkit.bundle.report import Runtime
 from toolkit.errors import CheckFailedError
 
@@ -60,24 +60,19 @@ def _is_unused(path: str) -> bool:
     )
 
 
-def layers(job: Job, runtime: Sequence[Runtime]) -> Mapping[str, int]:
+def layers(folder: Path, runtime: Sequence[Runtime]) -> Mapping[str, int]:
     """Bytes of the image's parts, unpacked.
 
     Args:
-        job: The bundle.
+        folder: The bundle, whose `model/` is written.
         runtime: The distributions in it, as small as they are there.
     """
-    stored = [
-        one.offset + one.bytes
-        for case in job.model.self_test.cases
-        for one in (*case.inputs, *case.outputs)
-    ]
-    assets = job.package.asset("preprocessing")
-    beside = sum(one.stat().st_size for one in assets.glob("*")) if assets is not None else 0
+    files = [file for file in (folder / FOLDER).rglob("*") if file.is_file()]
+    model = sum(file.stat().st_size for file in files)
     return {
         f"{BASE} (published figures; not measured here)": BASE_BYTES,
         "Python packages": sum(one.size_bytes or 0 for one in runtime) + COMPILED_BYTES,
-        "model and app": job.variant.contents.size_bytes + max(stored) + beside + _APP_BYTES,
+        "model and app": model + _APP_BYTES,
     }
 
 

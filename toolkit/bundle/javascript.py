@@ -3,19 +3,9 @@
 import json
 
 from toolkit.bundle.document import AppModel
-from toolkit.bundle.examples import shell_example
-
-_SHORT = 120
-"""Characters of an item that is written out."""
+from toolkit.bundle.examples import SHORT
 
 _FIRST = "model.about.self_test.cases[0].item"
-
-
-def typed(model: AppModel) -> str:
-    """The first reference item as it is typed in a shell; a file where it is long or of tensors."""
-    example = shell_example(model)
-    is_typed = model.self_test.cases[0].item is not None and len(example) <= _SHORT
-    return example if is_typed else "< items.jsonl"
 
 
 def javascript(model: AppModel) -> str:
@@ -24,9 +14,9 @@ def javascript(model: AppModel) -> str:
     if case.item is None:
         zeros = {one.name: _zeros(one.shape) for one in case.inputs}
         written = json.dumps(zeros)
-        return written if len(written) <= _SHORT else "tensors"
+        return written if len(written) <= SHORT else "tensors"
     written = json.dumps(case.item, ensure_ascii=False)
-    return written if len(written) <= _SHORT else _FIRST
+    return written if len(written) <= SHORT else _FIRST
 
 
 def _zeros(shape: tuple[int, ...]) -> object:

@@ -8,7 +8,7 @@ import msgspec
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.company import PAD_TO, changed_in_company, has_batch
 from toolkit.bundle.document import DOCUMENT, FOLDER, TENSORS
-from toolkit.bundle.examples import shell_example, source_example
+from toolkit.bundle.examples import python_example, takes_plain_text, typed
 from toolkit.bundle.job import Job
 from toolkit.bundle.report import Runtime
 from toolkit.bundle.runtimes import installed
@@ -68,8 +68,9 @@ def write_repository(job: Job, folder: Path) -> Sequence[Runtime]:
             "reason": reason,
             "left_out": left_out(job.model.session_options),
             "pad_to": PAD_TO if rows > 1 and job.model.text and not job.model.text.length else 1,
-            "example": shell_example(job.model),
-            "example_python": source_example(job.model),
+            "example": typed(job.model),
+            "example_python": python_example(job.model),
+            "is_text": takes_plain_text(job.model),
         },
     )
     return runtime

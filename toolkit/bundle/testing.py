@@ -8,6 +8,7 @@ ends with 0 where it passed and 1 where it did not.
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,29 @@ def run_self_test(
             fix="toolkit validate PKG shows whether the package itself is right here",
         )
     return reported(said, shown)
+
+
+def run_with_this_python(
+    program: Sequence[str], folder: Path, *, shown: str, timeout_s: float
+) -> SelfTestReport:
+    """Run a bundle's self-test that is a Python program, with this interpreter.
+
+    Args:
+        program: The file and its arguments.
+        folder: The bundle's folder, in which no compiled modules are left behind.
+        shown: The command as a user types it.
+        timeout_s: How long it may take.
+
+    Raises:
+        CheckFailedError: See `run_self_test`.
+    """
+    return run_self_test(
+        [sys.executable, *program],
+        folder,
+        shown=shown,
+        timeout_s=timeout_s,
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def verdict(stdout: str) -> dict[str, Any] | None:

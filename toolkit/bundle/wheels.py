@@ -3,11 +3,17 @@
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from toolkit.bundle.report import Runtime
 from toolkit.errors import InputError, SetupError
@@ -40,7 +46,7 @@ def wheel_hashes(
         progress: Told that the index is asked.
 
     Raises:
-        InputError: The folder lacks one.
+        InputError: The folder lacks one for either architecture.
         SetupError: pip is missing or does not reach the index.
     """
     if folder is not None:
@@ -60,24 +66,54 @@ def canonical(name: str) -> str:
 
 
 def _in_folder(needed: Sequence[Runtime], folder: Path) -> dict[str, list[str]]:
-    wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
+    wheels = {}
+    for file in sorted(folder.glob("*.whl")) if folder.is_dir() else []:
+        with suppress(InvalidWheelFilename):
+            name, version, _, tags = parse_wheel_filename(file.name)
+            wheels[file] = (name, str(version), tags)
+    taken = {architecture: _taken(platforms) for architecture, platforms in _PLATFORMS.items()}
     found: dict[str, list[str]] = {}
     for one in needed:
-        wanted = (canonical(one.name), one.version)
-        same = [
-            file
-            for file in wheels
-            if (canonical(file.name.split("-")[0]), file.name.split("-")[1]) == wanted
-        ]
-        if not same:
-            raise InputError(
-                f"{folder} has no wheel of {one.name} {one.version}",
-                expected="a folder with the wheels of what the server needs",
-                fix=f"pip download --no-deps -d {folder} "
-                + " ".join(f"{each.name}=={each.version}" for each in needed),
-            )
-        found[one.name] = [_sha256(file) for file in same]
+        fitting: dict[Path, None] = {}  # in order, each once
+        for architecture, known in taken.items():
+            mine = [
+                file
+                for file, (name, version, tags) in wheels.items()
+                if (name, version) == (canonical(one.name), one.version) and tags & known
+            ]
+            if not mine:
+                raise InputError(
+                    f"{folder} has no wheel of {one.name} {one.version} for Python {PYTHON} on "
+                    f"Linux on {architecture}",
+                    expected="a folder with the wheels of what the server needs, for "
+                    + " and ".join(_PLATFORMS),
+                    fix=_download(needed, architecture, folder),
+                )
+            fitting |= dict.fromkeys(mine)
+        found[one.name] = [_sha256(file) for file in fitting]
     return found
+
+
+def _taken(platforms: Sequence[str]) -> frozenset[Tag]:
+    """The tags of wheels that the base image's Python takes."""
+    version = tuple(int(part) for part in PYTHON.split("."))
+    interpreter = "cp" + PYTHON.replace(".", "")
+    return frozenset(
+        chain(
+            cpython_tags(version, platforms=platforms),
+            compatible_tags(version, interpreter, platforms),
+        )
+    )
+
+
+def _download(needed: Sequence[Runtime], architecture: str, folder: Path) -> str:
+    """The command that fetches the wheels for an architecture."""
+    platforms = " ".join(f"--platform {one}" for one in _PLATFORMS[architecture])
+    names = " ".join(f"{one.name}=={one.version}" for one in needed)
+    return (
+        f"pip download --no-deps --only-binary :all: --python-version {PYTHON} {platforms} "
+        f"-d {shlex.quote(str(folder))} {names}"
+    )
 
 
 def _asked(needed: Sequence[Runtime], platforms: Sequence[str]) -> dict[str, str]:
@@ -101,8 +137,9 @@ def _asked(needed: Sequence[Runtime], platforms: Sequence[str]) -> dict[str, str
             raise SetupError(
                 f"the hashes of the wheels are not to be had: {said[-1000:]}",
                 expected="pip, and the package index that it is set up for",
-                fix="--runtime DIR, a folder with the wheels: pip download --no-deps -d DIR "
-                + " ".join(f"{one.name}=={one.version}" for one in needed),
+                fix="--runtime DIR, a folder with the wheels that this fetches where the index is "
+                "within reach: "
+                + "; ".join(_download(needed, one, Path("DIR")) for one in _PLATFORMS),
             )
         installs = json.loads(report.read_text(encoding="utf-8"))["install"]
     names = {canonical(one.name): one.name for one in needed}

@@ -1,6 +1,5 @@
 """A container image of a server that speaks the Open Inference Protocol over HTTP."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from toolkit.bundle.job import Job, Target
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
 from toolkit.bundle.serving import example_request, put_python_app, served_name
-from toolkit.bundle.testing import run_self_test
+from toolkit.bundle.testing import run_with_this_python
 from toolkit.bundle.wheels import wheel_hashes
 
 COMMAND = "python self_test.py"
@@ -47,14 +46,16 @@ def _runtime(job: Job) -> list[Runtime]:
     return [replace(one, size_bytes=kept_bytes(one.name)) for one in found]
 
 
-def check(job: Job) -> None:
-    """Refuse a model whose image would be too large."""
-    check_image(layers(job, _runtime(job)))
-
-
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
-    """Put server, Dockerfile and pinned requirements beside `model/`."""
+    """Put server, Dockerfile and pinned requirements beside `model/`.
+
+    Raises:
+        CheckFailedError: The image would be too large.
+    """
     runtime = _runtime(job)
+    parts = layers(folder, runtime)
+    check_image(parts)
+    job.remarks.append(f"image: {shown(parts)}")
     put_python_app(folder)
     write_app("oip", folder, {})
     write_app(
@@ -66,7 +67,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
             "hashes": wheel_hashes(runtime, job.options.runtime, job.progress),
             "base": BASE,
             "unused": [*UNUSED_FOLDERS, *UNUSED_FILES],
-            "image": shown(layers(job, runtime)),
+            "image": shown(parts),
             "request": example_request(job.model),
             "name": served_name(job.model),
             "address": quote(job.model.name, safe=""),
@@ -77,21 +78,14 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 
 def self_test(job: Job, folder: Path) -> SelfTestReport:
     """Start the server with this interpreter, and ask it over HTTP."""
-    return run_self_test(
-        [sys.executable, "self_test.py"],
-        folder,
-        shown=COMMAND,
-        timeout_s=job.options.timeout_s,
-        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    return run_with_this_python(
+        ["self_test.py"], folder, shown=COMMAND, timeout_s=job.options.timeout_s
     )
 
 
-def notes(job: Job) -> Sequence[str]:
-    """The size of the image, and what was not done here."""
-    return (
-        f"image: {shown(layers(job, _runtime(job)))}",
-        f"no image was built here; {BASE} is named by its tag, its digest is not known here",
-    )
+def notes(_job: Job) -> Sequence[str]:
+    """What was not done here."""
+    return (f"no image was built here; {BASE} is named by its tag, its digest is not known here",)
 
 
 TARGET = Target(
@@ -101,6 +95,5 @@ TARGET = Target(
     self_test=self_test,
     command=COMMAND,
     reads=frozenset({"runtime"}),
-    check=check,
     notes=notes,
 )

@@ -1,7 +1,6 @@
 """An InferenceService for KServe, over the model repository that Triton's runtime loads."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from toolkit.bundle.job import Job, Target
 from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.repository import repository_notes, write_repository
 from toolkit.bundle.serving import served_name
-from toolkit.bundle.testing import run_self_test
+from toolkit.bundle.sizes import REPOSITORY_FOLDER
+from toolkit.bundle.testing import run_with_this_python
 
 COMMAND = "python self_test.py"
 _GIB = 1 << 30
@@ -30,10 +30,12 @@ def memory_gib(model_bytes: int) -> int:
 def write(job: Job, folder: Path) -> Sequence[Runtime]:
     """Put the manifest beside Triton's repository."""
     runtime = write_repository(job, folder)
+    place = folder / REPOSITORY_FOLDER
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     values = {
         "model": job.model,
         "name": served_name(job.model),
-        "memory": memory_gib(job.variant.contents.size_bytes),
+        "memory": memory_gib(size),
     }
     write_app("kserve", folder, values)
     return runtime
@@ -41,12 +43,8 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
 
 def self_test(job: Job, folder: Path) -> SelfTestReport:
     """Check the manifest, and run the repository's own graph with this interpreter."""
-    return run_self_test(
-        [sys.executable, "self_test.py"],
-        folder,
-        shown=COMMAND,
-        timeout_s=job.options.timeout_s,
-        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    return run_with_this_python(
+        ["self_test.py"], folder, shown=COMMAND, timeout_s=job.options.timeout_s
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.bundle.apps import write_app
-from toolkit.bundle.javascript import javascript, typed
+from toolkit.bundle.examples import takes_plain_text, typed
+from toolkit.bundle.javascript import javascript
 from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.npm import described, installed_libraries, package_name, pins, program
 from toolkit.bundle.report import Runtime, SelfTestReport
@@ -45,7 +46,7 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
         {
             "model": job.model,
             "package_name": name,
-            "is_text": isinstance(job.model.self_test.cases[0].item, str),
+            "is_text": takes_plain_text(job.model),
             "shell": typed(job.model),
             "source": javascript(job.model),
         },

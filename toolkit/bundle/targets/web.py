@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
+from select import select
+from tempfile import TemporaryFile
 from typing import Any
 
 from toolkit.bundle.apps import write_app
@@ -26,6 +28,11 @@ PAGE = "http://127.0.0.1:8000/?self-test"
 LARGEST_BYTES = 2**31 - 2**27
 """What a graph may have. It is read into one JavaScript array and parsed as one protobuf, neither
 of which takes 2 GiB; 128 MiB of that are left for activations."""
+
+STARTS_WITHIN_S = 30.0
+"""How long the bundle's server may take until it says its address; it takes 0.1 s."""
+
+_SHOWN = 2000
 
 INTEGERS = frozenset({"int8", "int8-16bit"})
 """Precisions whose operators WebGPU does not have, so that its runtime would be dead weight."""
@@ -145,17 +152,34 @@ def judged(said: dict[str, Any] | None, error: str) -> SelfTestReport:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address at which the bundle's own server gives out a bundle, for a while."""
-    with subprocess.Popen(
-        [sys.executable, "-B", "serve.py", "0"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
+    """The address at which the bundle's own server gives out a bundle, for a while.
+
+    Raises:
+        CheckFailedError: The server does not start.
+    """
+    with (
+        TemporaryFile("w+") as told,
+        subprocess.Popen(
+            [sys.executable, "-B", "serve.py", "0"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+        ) as server,
+    ):
         try:
             assert server.stdout is not None
-            yield server.stdout.readline().strip()
+            ready, _, _ = select([server.stdout], [], [], STARTS_WITHIN_S)
+            address = server.stdout.readline().strip() if ready else ""
+            if not address:
+                told.seek(0)
+                why = told.read().strip()[-_SHOWN:] or f"it said nothing in {STARTS_WITHIN_S:g} s"
+                raise CheckFailedError(
+                    f"the bundle's server (python serve.py) did not start: {why}",
+                    expected="a server on this machine, for the self-test",
+                    fix="--no-self-test writes the bundle without it, on your word",
+                )
+            yield address
         finally:
             server.terminate()
 

@@ -80,7 +80,7 @@ class Service:
             RequestError: The request is not what the model takes.
         """
         entries, wanted = _parts(body)
-        if set(entries) == set(self.graph_inputs):
+        if set(entries) == set(self.graph_inputs) and not self._are_items(entries):
             outputs = self._from_tensors(entries)
         else:
             outputs = self._from_items(entries, tensors=bool(set(wanted) & set(self.graph_outputs)))
@@ -89,9 +89,22 @@ class Service:
             raise RequestError(f"there is no output {unknown[0]!r}; there are {', '.join(outputs)}")
         shown = [outputs[name] for name in wanted or outputs]
         answer: Entry = {"model_name": self.about["name"], "model_version": "1", "outputs": shown}
-        if isinstance(body, dict) and isinstance(body.get("id"), str):
+        if isinstance(body, dict) and "id" in body:
             answer["id"] = body["id"]
         return answer
+
+    def _are_items(self, entries: Mapping[str, Entry]) -> bool:
+        """Whether inputs are items, although the graph's own have the same names, as `pixels`."""
+        known = {one["name"]: one for one in self.item_inputs()}
+        for name, entry in entries.items():
+            sizes = known[name]["shape"] if name in known else []
+            have = entry["shape"] if isinstance(entry["shape"], list) else []
+            same = len(have) == len(sizes) and all(
+                want in (-1, size) for size, want in zip(have, sizes, strict=True)
+            )
+            if name not in known or entry["datatype"] != known[name]["datatype"] or not same:
+                return False
+        return True
 
     def _from_tensors(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
         feeds = {}
@@ -109,23 +122,41 @@ class Service:
                 given = f"{feeds[name].dtype.name}{list(sizes)}"
                 expected = f"{spec['dtype']}[{', '.join(map(str, spec['shape']))}]"
                 raise RequestError(f"{name} is {given}, expected {expected}")
+            self._check_sizes(name, spec["shape"], sizes)
         return {name: v2.tensor(name, value) for name, value in self._run(feeds).items()}
+
+    def _check_sizes(self, name: str, shape: Sequence[object], sizes: Sequence[int]) -> None:
+        """Refuse more rows or tokens than requests with items may have."""
+        text = self.about["text"]
+        limits = [MOST_ITEMS, *([text["max_length"]] if text and name in text["inputs"] else [])]
+        for size, limit, have in zip(shape, limits, sizes, strict=False):
+            if isinstance(size, str) and have > limit:
+                raise RequestError(f"{name} has {have} of {size}, expected at most {limit}")
 
     def _from_items(self, entries: Mapping[str, Entry], *, tensors: bool) -> dict[str, Entry]:
         """Each item by itself, so that no answer depends on its company."""
+        asked: list[Tensors] = []
         answers: list[Tensors] = []
         for item in self._items(entries):
             try:
                 feeds = self.model.encode(item)
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise RequestError(f"item {len(answers) + 1}: {error}") from error
+            asked.append(feeds)
             answers.append(self._run(feeds))
-        if tensors:
-            return {
-                name: v2.tensor(name, np.concatenate([answer[name] for answer in answers]))
-                for name in self.graph_outputs
-            }
-        return _results([self.model.decode(answer) for answer in answers])
+        results = [] if tensors else list(map(self.model.decode, answers, asked))
+        try:
+            if tensors:
+                return {
+                    name: v2.tensor(name, np.concatenate([answer[name] for answer in answers]))
+                    for name in self.graph_outputs
+                }
+            return _results(results)
+        except ValueError as error:  # numpy's word for rows of different lengths
+            raise RequestError(
+                "the items have answers of different sizes, which no tensor holds; ask for one item"
+                " a request"
+            ) from error
 
     def _run(self, feeds: Tensors) -> Tensors:
         try:
@@ -183,15 +214,22 @@ def _parts(body: object) -> tuple[dict[str, Entry], list[str]]:
         ]
         if lacking:
             raise RequestError(f"an input lacks {', '.join(lacking)}")
-        if not isinstance(entry["name"], str) or entry["name"] in entries:
+        if not _is_text(entry["name"]) or entry["name"] in entries:
             raise RequestError(f"the input {entry['name']!r} comes twice, or its name is no text")
         entries[entry["name"]] = entry
     outputs = body.get("outputs") or []
     if not isinstance(outputs, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in outputs
+        isinstance(one, dict) and _is_text(one.get("name")) for one in outputs
     ):
         raise RequestError('the outputs must be [{"name": ...}, ...]')
+    if not _is_text(body.get("id", "")):
+        raise RequestError(f"the id {body['id']!r} is no text")
     return entries, [one["name"] for one in outputs]
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be told in an answer: JSON may spell half of a character."""
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _cells(entry: Entry, *, texts: bool) -> list[Any]:

@@ -1,6 +1,11 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 
-/** A text, a pair of texts, a row by column, pixels, or arrays by input, as the model takes it. */
+/**
+ * A text, a pair of texts, a row by column, pixels, or arrays by input, as the model takes it.
+ *
+ * A level of a row's categorical column is a text, as "1.0": JavaScript writes the number 1.0 as
+ * "1", which is another level.
+ */
 export type Item =
   | string
   | readonly [string, string]

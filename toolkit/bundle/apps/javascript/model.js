@@ -105,10 +105,8 @@ export class Model {
     const [type, Values] = TYPES[dtype] ?? [];
     if (!Values) throw new Error(`tensors of ${dtype} are not supported`);
     if (values instanceof Values) return new this.ort.Tensor(type, values, shape);
-    if (dtype === "float16" && Values === Uint16Array) {
-      throw new Error("this JavaScript has no Float16Array; give the bits as a Uint16Array");
-    }
-    const convert = dtype.endsWith("int64") ? BigInt : Number;
+    const isHalf = dtype === "float16" && Values === Uint16Array; // no Float16Array: the bits
+    const convert = dtype.endsWith("int64") ? BigInt : isHalf ? halfBits : Number;
     return new this.ort.Tensor(type, Values.from(values, convert), shape);
   }
 
@@ -139,7 +137,7 @@ export class Model {
       if (!(column.name in item)) throw new Error(`the row has no ${column.name}`);
       const cell = item[column.name];
       if (column.type === "numeric") numeric.push(number(column, cell));
-      else categorical.push(level(column, String(cell)));
+      else categorical.push(level(column, cell));
     }
     const rows = { numeric, categorical };
     return Object.fromEntries(
@@ -170,7 +168,7 @@ export class Model {
         values[c * size + i] = value;
       }
     }
-    return this.tensor("float32", values, [1, channels, height, width]);
+    return this.tensor(this.about.inputs[0].dtype, values, [1, channels, height, width]);
   }
 }
 
@@ -189,6 +187,20 @@ function half(bits) {
   const [exponent, fraction] = [(bits >> 10) & 31, (bits & 1023) / 1024];
   if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+}
+
+/** The bits of the float16 nearest to a number; of two that are as near, the even one. */
+export function halfBits(value) {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(size)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00; // infinity
+  const exponent = Math.max(Math.floor(Math.log2(size)), -14);
+  const steps = size / 2 ** (exponent - 10);
+  const down = Math.floor(steps);
+  const rest = steps - down;
+  const nearest = rest > 0.5 || (rest === 0.5 && down % 2) ? down + 1 : down;
+  return sign | (((exponent + 14) << 10) + nearest); // 1024 steps are the next exponent
 }
 
 /** Values of a stored tensor, whose bytes are little-endian like every machine that has a browser. */
@@ -225,8 +237,12 @@ function number(column, cell) {
   return value;
 }
 
+/** Levels are texts: JSON has no other spelling of a number or truth value that all languages share. */
 function level(column, cell) {
-  const found = column.levels.indexOf(cell);
+  if (typeof cell !== "string" && !Number.isFinite(cell)) {
+    throw new Error(`${column.name} is ${JSON.stringify(cell)}; expected a text`);
+  }
+  const found = column.levels.indexOf(String(cell));
   if (found >= 0) return found;
   if (column.unknown === "other") return column.levels.length;
   throw new Error(`${column.name} is ${cell}; expected one of ${column.levels.join(", ")}`);

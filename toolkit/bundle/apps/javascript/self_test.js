@@ -26,6 +26,9 @@ export async function selfTest({ read, open, runtime }) {
       if (one.item !== null && !same(model.encode(one.item), feeds)) {
         problems.push(`case ${index + 1}: preprocessing makes other inputs`);
       }
+      if (one.result !== null && !agree(model.decode(tensors(model, one.outputs, content), feeds), one.result)) {
+        problems.push(`case ${index + 1}: postprocessing makes another result`);
+      }
       const outputs = await model.run(feeds);
       for (const expected of one.outputs) {
         largest = Math.max(largest, difference(outputs[expected.name], stored(expected, content)));
@@ -60,6 +63,17 @@ function same(made, feeds) {
     const isLike = mine && mine.type === type && String(mine.dims) === String(dims);
     return isLike && mine.data.every((value, i) => value === data[i]);
   });
+}
+
+/** Whether two results are equal but for the last digits of float32. */
+function agree(found, expected) {
+  if (typeof expected === "number") {
+    return Math.abs(found - expected) <= 1e-8 + 1e-4 * Math.abs(expected);
+  }
+  if (expected === null || typeof expected !== "object") return found === expected;
+  const keys = Object.keys(expected);
+  const isLike = found && Array.isArray(found) === Array.isArray(expected);
+  return isLike && keys.length === Object.keys(found).length && keys.every((key) => agree(found[key], expected[key]));
 }
 
 /** The largest difference of two tensors; endless where the shapes differ or one is no number. */

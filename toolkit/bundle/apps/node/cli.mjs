@@ -29,7 +29,8 @@ async function main({ values, positionals }) {
   const threads = Number(values.threads);
   if (!Number.isInteger(threads) || threads < 0) throw new Error("--threads takes a count; 0 for all cores");
   const model = await openModel({ threads });
-  const isText = typeof model.about.self_test.cases[0].item === "string"; // else JSON
+  const { text, self_test: test } = model.about;
+  const isText = Boolean(text) && !Array.isArray(test.cases[0].item); // an array is a pair; else JSON
   const items = positionals.length ? positionals : createInterface({ input: process.stdin });
   for await (const item of items) {
     console.log(JSON.stringify(await model.answer(isText ? item : JSON.parse(item))));

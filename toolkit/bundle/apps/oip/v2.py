@@ -41,7 +41,7 @@ def array(entry: Mapping[str, Any]) -> NDArray[Any]:
             or fewer numbers than the shape says.
     """
     kind = entry["datatype"]
-    if kind not in _DTYPES:
+    if not isinstance(kind, str) or kind not in _DTYPES:
         raise ValueError(f"{entry['name']}: the datatype {kind!r} is none of {', '.join(_DTYPES)}")
     dtype = np.dtype(_DTYPES[kind])
     values = np.asarray(entry["data"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import reference
-from app import HERE, Model
+from app import HERE, Model, agree
 from client import NAME, Remote, padded
 from google.protobuf import descriptor_pool, message_factory, text_format
 
@@ -74,6 +74,10 @@ def answers(config: Any, model: Model) -> tuple[list[str], float]:
             made = model.encode(case.item)
             if any(not np.array_equal(made[name], case.feeds[name]) for name in case.feeds):
                 problems.append(f"case {number}: preprocessing makes other inputs")
+        if case.result is not None and not agree(
+            model.decode(case.outputs, case.feeds), case.result
+        ):
+            problems.append(f"case {number}: postprocessing makes another result")
         largest = max(largest, reference.difference(model.run(case.feeds), case.outputs))
     if not config.HasField("dynamic_batching") or config.max_batch_size < 1:
         return problems, largest
