@@ -14,6 +14,7 @@ from toolkit.quantize.budget import OutOfTimeError
 from toolkit.quantize.choosing import best, is_preferred, quality_missed, spared_by, would_win
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
+from toolkit.quantize.keeping import not_kept
 from toolkit.quantize.measuring import Judge
 from toolkit.quantize.naming import check_nodes, has_hidden_weights, with_names
 from toolkit.quantize.publishing import Made, environment, publish, told
@@ -217,6 +218,10 @@ class Trials:
             if not method.reads_bodies and has_hidden_weights(self.source):
                 why += "; it has weights inside If, Loop or Scan, where this method does not look"
             return replace(blank, why=why)
+        if lost := not_kept(self.source, file, context.keep):
+            raise AssertionError(
+                f"{method.name} was to leave {', '.join(lost)} in float, and did not"
+            )
         made = replace(blank, size_bytes=file.stat().st_size)
         if context.is_portable:
             found = check_saturation(file, self.calibration.feeds())
