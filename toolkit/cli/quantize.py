@@ -56,7 +56,8 @@ def quantize(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Least share of samples with fp32's label.",
+            help="Least share of samples with fp32's label; for a bare file without labels, of "
+            "those whose outputs moved by at most 10 % of their norm.",
             show_default="0, or 0.99 without labels",
         ),
     ] = None,

@@ -145,7 +145,9 @@ def _quality(report: QuantizeReport) -> Value:
 
 
 def _quality_name(report: QuantizeReport) -> str:
-    return report.metric.replace("_", " ") or "agreement with the parent"
+    return report.metric.replace("_", " ") or (
+        f"share of {report.agreement_of}" if report.is_of_outputs else "agreement with the parent"
+    )
 
 
 def _scatter(
@@ -253,10 +255,14 @@ def _kind(candidate: Candidate) -> str:
 def _table(report: QuantizeReport) -> Markup:
     heads = [
         *("method", "MB", "p50, ms", "time / parent (95 %)", report.metric or "metric"),
-        *("drop", "agreement", "flips", "change", "SQNR, dB"),
+        *("drop", _share_name(report), "flips", "change", "SQNR, dB"),
     ]
     rows: list[list[Content]] = [_row(c) for c in (report.parent, *report.candidates)]
     return table(heads, rows, numbers=range(1, 10))
+
+
+def _share_name(report: QuantizeReport) -> str:
+    return "within 10 %" if report.is_of_outputs else "agreement"
 
 
 def _row(candidate: Candidate) -> list[Content]:

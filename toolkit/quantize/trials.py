@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.errors import InputError
+from toolkit.evaluate.agreement import agreement_of
 from toolkit.evaluate.metrics import main_metric
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.progress import Progress
@@ -343,6 +344,7 @@ class Trials:
             limits=judge.limits,
             objective=self.settings.objective,
             metric=main_metric(judge.task.specification) if judge.metric else "",
+            agreement_of=agreement_of(judge.task.specification),
             n=len(judge.samples),
             data_sha256=judge.samples.sha256,
             calibration=told(self.calibration),
