@@ -52,9 +52,9 @@ def agreement_of(task: TaskSpec) -> str:
     }
     if task.name in others:
         return others[task.name]
-    if task.name in {"token-classification", "question-answering", "fill-mask"}:
+    if not task.name.endswith(("-classification", "-regression")) or task.name.startswith("token"):
         return "answers"
-    is_value = len(task.labels) == 1 and not task.multi_label
+    is_value = not task.labels and not task.multi_label
     return f"values within {VALUE_TOLERANCE * 100:g} % of spread" if is_value else "labels"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toolkit.errors import InputError
 from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.export.floats import float_parent
 from toolkit.package import ModelPackage, is_bare, refuse_component
 from toolkit.package.write import check_variant_name
 from toolkit.progress import Progress, silent
@@ -62,7 +63,8 @@ def quantize(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        InputError: The source is no package or has no such component, the data does not fit or
+        InputError: The source is no package or has no such component, the variant is none of
+            precision fp32 or its graph holds quantized weights, the data does not fit or
             holds a single label, a method or node is unknown, or the name is taken or the parent's.
         CheckFailedError: No candidate kept its promises; the package is as it was.
         StoppedError: The search was interrupted after a candidate had passed, which was added.
@@ -97,7 +99,7 @@ def quantize(
     package = ModelPackage.open(path, component)
     task = package.contents.task
     chosen = suitable(task, settings.methods)
-    parent = package.variant(variant) if variant else package.float_variant()
+    parent = float_parent(package, variant)
     for precision in [name] if name else {method.precision for method in chosen}:
         check_variant_name(package, str(precision), parent=parent.name, force=force)
     reading = reading or SampleOptions()
