@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,6 +23,7 @@ from toolkit.quantize import (
     QuantizeFailedError,
     QuantizeReport,
 )
+from toolkit.quantize.page import render
 from toolkit.tasks import TaskSpec
 
 FEW = ("weight-only", "dynamic", "static-minmax")
@@ -44,7 +46,7 @@ def failing(**measured: object) -> QuantizeReport:
     candidate = Candidate(variant="int8", method="tried", samples=40, why=why, **measured)  # type: ignore[arg-type]  # by name
     return QuantizeReport(
         package=Path("a.ortpackage"),
-        parent=Candidate(variant="fp32", method="onnx"),
+        parent=Candidate(variant="fp32", method="onnx", precision="fp32", size_bytes=40),
         chosen="",
         candidates=(candidate,),
         limits=limits,  # type: ignore[arg-type]  # as it is given
@@ -187,3 +189,18 @@ def test_a_package_counts_labels_and_shows_the_sqnr_where_it_is_a_limit(
 )
 def test_what_agreement_counts_is_told_for_each_task(task: TaskSpec, counted: str) -> None:
     assert agreement_of(task) == counted
+
+
+def test_what_was_given_up_early_has_marks_of_its_own_on_the_page() -> None:
+    timed: dict[str, Any] = {"latency_ratio": 0.5, "latency_ratio_95": (0.4, 0.6)}
+    missing = failing(size_bytes=10, agreement=0.5, **timed)
+    beaten = replace(
+        missing.candidates[0], method="beaten", beaten_by="other", first_look=True, agreement=None
+    )
+    plain = render(missing)
+    both = render(replace(missing, candidates=(*missing.candidates, beaten)))
+    assert "node beaten glimpsed" in both
+    assert "0.500 (0.400 to 0.600), first look" in both
+    assert "given up: another is as small, and faster" in both
+    for word in ("node beaten", 'glimpsed"', "0.600), first look"):
+        assert word not in plain

@@ -19,7 +19,8 @@ same weights differ by a little."""
 
 CLEARLY_FASTER = 1 / (AS_FAST * AS_SMALL)
 """A candidate is given up after a first look at its latency where another one, as small as it,
-takes at most this share of its time: `best` would not choose it, however well it agrees."""
+takes at most this share of its time, whatever both take within their 95 % intervals: `best` would
+not choose it, however well it agrees."""
 
 ALIKE = (
     ("static-minmax-smooth", "static-minmax", "static-percentile", "static-entropy"),
@@ -130,21 +131,28 @@ def would_win(
     return best([*passed, equal], objective, parent_bytes=parent_bytes) is equal
 
 
-def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate | None:
-    """One that passed, is hardly larger and clearly faster; None where there is none."""
-    ratio = candidate.latency_ratio
-    if ratio is None:
-        return None
-    return next(
-        (
-            other
-            for other in passed
-            if other.latency_ratio is not None
-            and other.size_bytes <= AS_SMALL * candidate.size_bytes
-            and other.latency_ratio <= CLEARLY_FASTER * ratio
-        ),
-        None,
-    )
+def dominated_by(
+    candidate: Candidate, passed: Sequence[Candidate], *, certainly: bool = True
+) -> Candidate | None:
+    """One that passed, is hardly larger and clearly faster; None where there is none.
+
+    Args:
+        candidate: After a look at its latency.
+        passed: The candidates that kept their promises.
+        certainly: Even if the candidate takes what its interval begins with, and the other one what
+            its ends with. Otherwise as far as their ratios say.
+    """
+    for other in passed:
+        if candidate.latency_ratio is None or other.latency_ratio is None:
+            continue
+        least, most = candidate.latency_ratio, other.latency_ratio
+        if certainly:
+            if candidate.latency_ratio_95 is None or other.latency_ratio_95 is None:
+                continue
+            least, most = candidate.latency_ratio_95[0], other.latency_ratio_95[1]
+        if other.size_bytes <= AS_SMALL * candidate.size_bytes and most <= CLEARLY_FASTER * least:
+            return other
+    return None
 
 
 def spared_by(method: str, tried: Sequence[Candidate]) -> Candidate | None:

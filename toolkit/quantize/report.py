@@ -56,6 +56,8 @@ class Candidate:
         parent_latency_ms: The parent's median in those runs.
         latency_ratio: Median ratio to the parent.
         latency_ratio_95: Its 95 % interval.
+        first_look: Whether the latency is that of a first, short look, after which the candidate
+            was given up.
         metric: The main metric; none without labels.
         drop: How far it is below the parent's; none without labels.
         agreement: Share of samples that are as the parent's; `QuantizeReport.agreement_of` says
@@ -89,6 +91,7 @@ class Candidate:
     parent_latency_ms: float | None = None
     latency_ratio: float | None = None
     latency_ratio_95: tuple[float, float] | None = None
+    first_look: bool = False
     metric: Estimate | None = None
     drop: float | None = None
     agreement: float | None = None
