@@ -29,6 +29,9 @@ ALIKE = (
 """Methods that write the same operators and choose other numbers for them: as small, no faster, and
 maybe closer to the parent. They are tried until one of them keeps the promises or is beaten."""
 
+MOST_DIGITS = 12
+"""Behind the point, of a number beside the limit that it misses."""
+
 NEITHER = "neither smaller nor faster than its parent"
 
 
@@ -54,28 +57,40 @@ def quality_missed(candidate: Candidate, limits: Limits) -> list[str]:
     if rise is not None:
         if not rise <= limits.max_perplexity_rise:
             reasons.append(
-                f"perplexity rises by {rise:.1%}, more than {limits.max_perplexity_rise:.1%}"
+                f"perplexity rises by {told(100 * rise, 100 * limits.max_perplexity_rise, 1)}%, "
+                f"more than {100 * limits.max_perplexity_rise:.6g}%"
             )
     elif candidate.drop is not None and not candidate.drop <= limits.max_drop:
-        reasons.append(f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}")
+        drop = told(candidate.drop, limits.max_drop, 4)
+        reasons.append(f"the metric drops by {drop}, more than {limits.max_drop:g}")
     if candidate.agreement is not None and not candidate.agreement >= limits.min_agreement:
-        reasons.append(f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}")
+        share = told(candidate.agreement, limits.min_agreement, 4)
+        reasons.append(f"agreement {share} is below {limits.min_agreement:g}")
     if (
         limits.min_sqnr_db
         and candidate.sqnr_db is not None
         and not candidate.sqnr_db >= limits.min_sqnr_db
     ):
-        reasons.append(f"SQNR {candidate.sqnr_db:.1f} dB is below {limits.min_sqnr_db:g} dB")
+        sqnr = told(candidate.sqnr_db, limits.min_sqnr_db, 1)
+        reasons.append(f"SQNR {sqnr} dB is below {limits.min_sqnr_db:g} dB")
     if (
         limits.min_sqnr_db
         and candidate.unrolled_db is not None
         and not candidate.unrolled_db >= limits.min_sqnr_db
     ):
         reasons.append(
-            f"SQNR {candidate.unrolled_db:.1f} dB is below {limits.min_sqnr_db:g} dB when it gets "
-            "its own state back"
+            f"SQNR {told(candidate.unrolled_db, limits.min_sqnr_db, 1)} dB is below "
+            f"{limits.min_sqnr_db:g} dB when it gets its own state back"
         )
     return reasons
+
+
+def told(value: float, limit: float, digits: int) -> str:
+    """A number with so many digits behind the point, or more where it would read as its limit."""
+    more = digits
+    while more < MOST_DIGITS and float(f"{value:.{more}f}") == float(f"{limit:.{more}f}"):
+        more += 1
+    return f"{value:.{more}f}"
 
 
 def score(candidate: Candidate, objective: Objective, *, parent_bytes: int) -> float:

@@ -20,7 +20,7 @@ from toolkit.inference import Model
 from toolkit.package import ModelPackage, Variant
 from toolkit.profiling.paired import PairedLatency, paired_latency
 from toolkit.quantize.budget import Budget
-from toolkit.quantize.choosing import dominated_by, missed, quality_missed
+from toolkit.quantize.choosing import dominated_by, missed, quality_missed, told
 from toolkit.quantize.outputs import SQNR, states, unrolled_db
 from toolkit.quantize.report import Candidate, Limits
 from toolkit.runtime import Session, SessionOptions, open_session
@@ -184,14 +184,14 @@ class Judge:
         most = wilson(round(close.share * len(few)), len(few)).interval_95[1]
         if most < self.limits.min_agreement:
             reasons.append(
-                f"agreement {close.share:.4f} on {len(few)} samples cannot reach "
-                f"{self.limits.min_agreement:g}"
+                f"agreement {told(close.share, self.limits.min_agreement, 4)} on {len(few)} "
+                f"samples cannot reach {self.limits.min_agreement:g}"
             )
         least = self._least_drop(answers)
         if least > self.limits.max_drop:
             reasons.append(
-                f"the metric drops by {least:.4f} at least, as {len(few)} samples show, more than "
-                f"{self.limits.max_drop:g}"
+                f"the metric drops by {told(least, self.limits.max_drop, 4)} at least, as "
+                f"{len(few)} samples show, more than {self.limits.max_drop:g}"
             )
         flips = None
         if not reasons and not runs_alone(model, few):

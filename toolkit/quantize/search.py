@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.errors import InputError
-from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.samples import NoLabelsError, SampleOptions, Samples, read_samples
 from toolkit.export.floats import float_parent
 from toolkit.package import ModelPackage, is_bare, refuse_component
 from toolkit.package.write import check_variant_name
@@ -103,7 +103,7 @@ def quantize(
     for precision in [name] if name else {method.precision for method in chosen}:
         check_variant_name(package, str(precision), parent=parent.name, force=force)
     reading = reading or SampleOptions()
-    samples = data if isinstance(data, Samples) else read_samples(Path(data), task, reading)
+    samples = data if isinstance(data, Samples) else _read(Path(data), task, reading)
     _check_labels(samples, task, data)
     limits = limits or (Limits() if reading.labels else WITHOUT_LABELS)
     with tempfile.TemporaryDirectory() as folder:
@@ -149,6 +149,17 @@ def _refuse_of_bare(file: Path, *, name: str | None, reading: SampleOptions | No
             f"labels {reading.label_column!r} were named, and are not to be looked at",
             fix="leave --no-labels or --label-column out",
         )
+
+
+def _read(file: Path, task: TaskSpec, reading: SampleOptions) -> Samples:
+    try:
+        return read_samples(file, task, reading)
+    except NoLabelsError as error:
+        raise InputError(
+            error.problem,
+            expected=error.expected,
+            fix=f"{error.fix}; --no-labels holds candidates to their closeness to fp32 instead",
+        ) from error
 
 
 def _check_labels(samples: Samples, task: TaskSpec, file: object) -> None:

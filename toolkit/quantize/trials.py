@@ -225,7 +225,8 @@ class Trials:
             )
         made = replace(blank, size_bytes=file.stat().st_size)
         if context.is_portable:
-            found = check_saturation(file, self.calibration.feeds())
+            with quieted():
+                found = check_saturation(file, self.calibration.feeds())
             counts = {
                 "products": found.products,
                 "proven": found.proven,
@@ -297,9 +298,11 @@ class Trials:
         source = self.source
         if is_smoothed(method.name):
             smoothed = self.folder / "smoothed.onnx"
-            if migrate_scales(source, smoothed, self.context):
-                source = smoothed
-        return sensitivities(source, self.context, grain=method.grain, bits=method.bits)
+            with quieted():
+                changed = migrate_scales(source, smoothed, self.context)
+            source = smoothed if changed else source
+        with quieted():
+            return sensitivities(source, self.context, grain=method.grain, bits=method.bits)
 
     def finish(self, stopped: str, *, force: bool) -> QuantizeReport:
         """Publish the best candidate that kept its promises."""
