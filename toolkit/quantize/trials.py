@@ -15,6 +15,7 @@ from toolkit.quantize.budget import OutOfTimeError
 from toolkit.quantize.choosing import best, is_preferred, quality_missed, spared_by, would_win
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
+from toolkit.quantize.evidence import warn_of_little
 from toolkit.quantize.keeping import not_kept
 from toolkit.quantize.measuring import Judge
 from toolkit.quantize.naming import check_nodes, has_hidden_weights, with_names
@@ -108,6 +109,8 @@ class Trials:
         self.progress(f"{judge.parent.name}: {len(judge.samples)} samples")
         try:
             judge.start()
+            task = judge.task.specification
+            warn_of_little(judge.samples, task, judge.metric, judge.parent.name)
             self.source = with_names(judge.source, self.folder / "named.onnx")
             check_nodes(self.source, settings.keep)
             self.calibration = calibrating.draw(
