@@ -130,7 +130,8 @@ def _check_finite(array: Array, spec: TensorSpec) -> None:
     raise InputError(
         f"input {spec.name!r} holds NaN or infinity in {bad} of {array.size} elements",
         expected="finite numbers",
-        fix="clean the data, or pass --allow-non-finite where the model is made for them",
+        fix="clean the data; toolkit infer takes them with --allow-non-finite where the model is "
+        "made for them",
     )
 
 

@@ -171,7 +171,7 @@ def test_a_graph_without_weights_is_no_success(
 
 def test_a_state_is_carried_from_step_to_step(tmp_path: Path) -> None:
     model = foreign.recurrent(tmp_path / "model.onnx")
-    count = 24
+    count = 32
     np.savez(
         tmp_path / "data.npz",
         x=rows(count)[:, None],

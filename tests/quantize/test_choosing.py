@@ -25,7 +25,12 @@ def test_the_objective_says_which_is_best(objective: Objective, chosen: str) -> 
 
 def passed(name: str, ratio: float, agreement: float | None) -> Candidate:
     return Candidate(
-        variant="int8", method=name, size_bytes=25, latency_ratio=ratio, agreement=agreement
+        variant="int8",
+        method=name,
+        size_bytes=25,
+        latency_ratio=ratio,
+        latency_ratio_95=(ratio, ratio),
+        agreement=agreement,
     )
 
 
@@ -135,3 +140,20 @@ def test_what_is_given_up_early_would_not_have_been_chosen(objective: Objective)
         assert not (is_given_up and chosen is later), percent
         outcomes.add((is_given_up, chosen is later))
     assert {(True, False), (False, True)} <= outcomes  # else this tests nothing
+
+
+@pytest.mark.parametrize(
+    "seen, known, certain",
+    [
+        ((0.268, 4.991), (0.48, 0.52), False),  # as two rounds give it
+        ((1.0, 1.3), (0.3, 1.0), False),
+        ((1.0, 1.3), (0.48, 0.52), True),
+    ],
+)
+def test_a_candidate_is_given_up_only_where_both_intervals_say_so(
+    seen: tuple[float, float], known: tuple[float, float], certain: bool
+) -> None:
+    first = replace(passed("first", 0.5, 0.99), latency_ratio_95=known)
+    later = replace(passed("later", 1.157, None), latency_ratio_95=seen)
+    assert (choosing.dominated_by(later, [first]) is first) == certain
+    assert choosing.dominated_by(later, [first], certainly=False) is first

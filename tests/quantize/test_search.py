@@ -183,6 +183,7 @@ def test_without_labels_agreement_and_sqnr_are_held(
     assert "SQNR" in ruined.why
 
 
+@pytest.mark.filterwarnings("ignore:2 samples prove little")
 def test_a_single_label_is_refused(package: ModelPackage, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("text,label\nw1,yes\nw2,yes\n")
     with pytest.raises(InputError, match="has the label 'yes'"):

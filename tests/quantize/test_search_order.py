@@ -73,6 +73,8 @@ def test_a_slower_copy_of_what_passed_is_given_up_early(
     again = report.candidates[1]
     assert again.why == "weight-only is as small, and faster"
     assert again.beaten_by == "weight-only"
+    assert again.first_look
+    assert not report.candidates[0].first_look
     assert again.agreement is None
 
 
@@ -138,3 +140,26 @@ def test_one_that_lost_to_a_later_one_can_still_be_the_best_in_the_end(
     ]
     assert [candidate.method for candidate in report.candidates if candidate.kept] == ["first"]
     assert ModelPackage.open(package.path).variant("int8").contents.method == "first"
+
+
+def test_what_only_seems_beaten_is_looked_at_again_and_measured_on(
+    package: ModelPackage, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = next(method for method in METHODS if method.name == "weight-only")
+    rounds: list[object] = []
+
+    def timed(*arguments: object, **keywords: object) -> PairedLatency:
+        rounds.append(keywords["rounds"])
+        ratio, ends = (0.5, (0.4, 0.6)) if len(rounds) < 3 else (1.157, (0.268, 4.991))
+        return PairedLatency(reference_ms=1.0, candidate_ms=ratio, ratio=ratio, ratio_95=ends)
+
+    monkeypatch.setattr(measuring, "paired_latency", timed)
+    monkeypatch.setattr(methods, "METHODS", (weights, replace(weights, name="again", rank=12)))
+    report = quantize(package.path, data, limits=Limits(max_drop=0.05))
+    again = report.candidates[1]
+    first, second = (look[0] for look in measuring.LOOKS)
+    assert rounds == [first, measuring.ROUNDS, first, second, measuring.ROUNDS]
+    assert again.beaten_by == ""
+    assert again.agreement is not None
+    assert not again.first_look
+    assert again.why == "weight-only is better"

@@ -49,14 +49,18 @@ def quantize(
         ),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0.0, help="Most that the metric may fall, as a share.")
-    ] = 0.005,
+        float | None,
+        typer.Option(
+            min=0.0, help="Most that the metric may fall, as a share.", show_default="0.005"
+        ),
+    ] = None,
     min_agreement: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Least share of samples with fp32's label.",
+            help="Least share of samples with fp32's label; for a bare file without labels, of "
+            "those whose outputs moved by at most 10 % of their norm.",
             show_default="0, or 0.99 without labels",
         ),
     ] = None,
@@ -67,9 +71,13 @@ def quantize(
         ),
     ] = 0,
     max_perplexity_rise: Annotated[
-        float,
-        typer.Option(min=0.0, help="Most that a language model's perplexity may rise, as a share."),
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Most that a language model's perplexity may rise, as a share.",
+            show_default="0.1",
+        ),
+    ] = None,
     min_sqnr: Annotated[
         float | None,
         typer.Option(
@@ -156,7 +164,7 @@ def quantize(
     from dataclasses import replace
 
     from toolkit import quantize as step
-    from toolkit.cli import quantized
+    from toolkit.cli import promises, quantized
     from toolkit.package import is_bare
     from toolkit.quantize import (
         WITHOUT_LABELS,
@@ -172,16 +180,24 @@ def quantize(
         check_page(html_report)
     labeled = labels and (bool(label_column) or not is_bare(source))
     default = Limits() if labeled else WITHOUT_LABELS
+    promises.check_read(
+        source,
+        labeled=labeled or (bool(label_column) and is_bare(source)),
+        max_drop=max_drop,
+        max_perplexity_rise=max_perplexity_rise,
+    )
     reading = sample_options(text_column=text_column, label_column=label_column, where=where)
     try:
         report = step(
             source,
             data,
             limits=Limits(
-                max_drop=max_drop,
+                max_drop=default.max_drop if max_drop is None else max_drop,
                 min_agreement=default.min_agreement if min_agreement is None else min_agreement,
                 max_batch_flips=max_batch_flips,
-                max_perplexity_rise=max_perplexity_rise,
+                max_perplexity_rise=default.max_perplexity_rise
+                if max_perplexity_rise is None
+                else max_perplexity_rise,
                 min_sqnr_db=default.min_sqnr_db if min_sqnr is None else min_sqnr,
             ),
             reading=replace(reading, labels=labels),

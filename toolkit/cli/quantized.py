@@ -17,13 +17,27 @@ def show(report: "QuantizeReport", *, as_json: bool) -> None:
         return
     metric = report.metric.replace("_", " ") or "metric"
     loss = "perplexity" if report.is_language else "drop"
-    heads = ["method", "size", "p50 ms", metric, loss, "agree", "flips", "change"]
-    rows = [_row(candidate, report.n) for candidate in (report.parent, *report.candidates)]
+    share = "within 10 %" if report.is_of_outputs else "agree"
+    has_labels = bool(report.metric) or report.is_language
+    heads = ["method", "size", "p50 ms", *([metric, loss] if has_labels else []), share]
+    heads += ["SQNR dB"] if _shows_sqnr(report) else []
+    rows = [
+        _row(candidate, report.n, has_labels=has_labels, sqnr=_shows_sqnr(report))
+        for candidate in (report.parent, *report.candidates)
+    ]
+    heads += ["flips", "change"]
     title = f"{report.n} samples, {report.seconds:.0f} s"
     output.show_table(title, heads, rows, note=_note(report), width=WIDTH)
 
 
-def _row(candidate: "Candidate", n: int) -> list[str]:
+def _shows_sqnr(report: "QuantizeReport") -> bool:
+    """Whether a limit is on it."""
+    return bool(report.limits.min_sqnr_db)
+
+
+def _row(
+    candidate: "Candidate", n: int, *, has_labels: bool = True, sqnr: bool = False
+) -> list[str]:
     flips = candidate.most_flips
     name = candidate.variant if candidate.precision == "fp32" else candidate.method
     name += "*" if candidate.why and _is_partial(candidate, n) else ""
@@ -31,12 +45,23 @@ def _row(candidate: "Candidate", n: int) -> list[str]:
         f"{name}\nkept" if candidate.kept else name,
         output.size(candidate.size_bytes) if candidate.size_bytes else "",
         _latency(candidate),
-        "" if candidate.metric is None else _estimate(candidate),
-        _loss(candidate),
+        *(_against_labels(candidate) if has_labels else []),
         output.number(candidate.agreement, ".4f"),
+        *([_sqnr(candidate)] if sqnr else []),
         "" if flips is None else str(flips[1]),
         output.number(candidate.largest_change, ".4f"),
     ]
+
+
+def _against_labels(candidate: "Candidate") -> list[str]:
+    return ["" if candidate.metric is None else _estimate(candidate), _loss(candidate)]
+
+
+def _sqnr(candidate: "Candidate") -> str:
+    """Of single runs, and below it where a model gets its own state back."""
+    alone = output.number(candidate.sqnr_db, ".1f")
+    own = output.number(candidate.unrolled_db, ".1f")
+    return f"{alone}\n{own} unrolled" if own else alone
 
 
 def _loss(candidate: "Candidate") -> str:
@@ -71,6 +96,11 @@ def _note(report: "QuantizeReport") -> str:
             lines.append(f"  in float: {', '.join(candidate.kept_nodes)}")
     if any(_is_partial(candidate, report.n) for candidate in report.candidates):
         lines.append("* measured on a part of the samples, which was enough to refuse it")
+    if report.is_of_outputs:
+        lines.append(
+            "within 10 %: samples whose outputs moved by at most a tenth of their norm, or of what "
+            "is usual; which class is the largest is not looked at"
+        )
     if report.calibration:
         drawn = f"{report.calibration['origin']}, seed {report.calibration['seed']}"
         lines.append(f"calibration: {drawn}")

@@ -39,6 +39,25 @@ class Agreement:
     largest_change: float
 
 
+WITHIN = f"within {LARGEST_NOISE:.0%}".replace("%", " %")
+
+
+def agreement_of(task: TaskSpec) -> str:
+    """What `Agreement.share` counts for a task, in a few words."""
+    if task.name == "tensors":
+        return f"labels, and other outputs {WITHIN}" if task.labels else f"outputs {WITHIN}"
+    others = {
+        "text-generation": "likeliest tokens",
+        "feature-extraction": f"cosines of at least {LEAST_COSINE:g}",
+    }
+    if task.name in others:
+        return others[task.name]
+    if not task.name.endswith(("-classification", "-regression")) or task.name.startswith("token"):
+        return "answers"
+    is_value = not task.labels and not task.multi_label
+    return f"values within {VALUE_TOLERANCE * 100:g} % of spread" if is_value else "labels"
+
+
 def agreement(task: TaskSpec, reference: Answers, candidate: Answers) -> Agreement:
     """Compare answers of two variants, or of one variant in two settings.
 

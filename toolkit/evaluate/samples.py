@@ -24,6 +24,11 @@ from toolkit.tensors import Array, TensorSpec, check_feeds
 
 Row = Mapping[str, Any]
 
+
+class NoLabelsError(InputError):
+    """Data without the labels that were to be read."""
+
+
 LABEL_COLUMNS = ("label", "target")
 QUESTION_COLUMNS = ("question", "context")
 TEXT_COLUMNS = ("text", "sentence", "review")
@@ -278,7 +283,7 @@ def _label_column(file: Path, row: Row, options: SampleOptions) -> str:
     if named and found != named:
         raise InputError(f"{file} has no column {named!r}", expected=f"one of {', '.join(row)}")
     if options.labels and not found:
-        raise InputError(
+        raise NoLabelsError(
             f"{file} has no label column",
             expected=f"a column {' or '.join(LABEL_COLUMNS)}; it has {', '.join(row)}",
             fix="name it with --label-column",

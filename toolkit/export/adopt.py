@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from toolkit.errors import CheckFailedError, InputError
 from toolkit.evaluate.parity import Parity, compare_outputs
 from toolkit.export import graph
+from toolkit.export.floats import has_quantizers
 from toolkit.export.libraries import export_extra
 from toolkit.package.integrity import portable
 from toolkit.package.write import MODEL_FILE
@@ -19,7 +20,6 @@ from toolkit.tensors import Array, check_feeds, check_tensors, make_feeds
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_QUANTIZED = ("QuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "QGemm")
 _ROWS = 4
 
 
@@ -134,9 +134,7 @@ def _external_files(model: ModelProto) -> set[str]:
 def _precision(model: ModelProto) -> str:
     from onnx import TensorProto
 
-    if any(name.startswith(("DynamicQuantize", "QLinear")) for name in graph.operators(model)):
-        return "int8"
-    if not graph.operators(model).isdisjoint(_QUANTIZED):
+    if has_quantizers(model):
         return "int8"
     sizes = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
     for tensor in model.graph.initializer:

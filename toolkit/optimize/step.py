@@ -15,6 +15,7 @@ from toolkit.evaluate.validation import (
     with_slack,
 )
 from toolkit.export import graph
+from toolkit.export.floats import float_parent
 from toolkit.machine import installed_versions, this_machine
 from toolkit.optimize.report import (
     SLOWER,
@@ -106,7 +107,7 @@ def optimize(
             fix=f"toolkit export {path} -o NAME.ortpackage",
         )
     package = ModelPackage.open(path, component)
-    parent = _parent(package, variant)
+    parent = float_parent(package, variant)
     options = replace(options or SessionOptions(), spinning=False)
     names = dict(NAMES)
     if name is not None:
@@ -129,20 +130,6 @@ def optimize(
         search.start()
         tried = [search.try_method(method) for method in chosen]
         return search.finish(tried, force=force)
-
-
-def _parent(package: ModelPackage, name: str | None) -> Variant:
-    if name is not None:
-        parent = package.variant(name)
-        if parent.contents.precision != "fp32":
-            raise InputError(
-                f"variant {name!r} is {parent.contents.precision}: its graph is rewritten when it "
-                "is made",
-                expected="a variant of precision fp32",
-                fix="leave --variant out",
-            )
-        return parent
-    return package.float_variant()
 
 
 def _is_wanted(method: Method, precision: Precision | None, options: SessionOptions) -> bool:

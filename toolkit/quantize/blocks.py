@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.quantize.context import Context, contained
+from toolkit.quantize.keeping import hide, show
 from toolkit.quantize.weights import quantize_weights
 from toolkit.tensors import Feeds
 
@@ -63,6 +64,8 @@ def _quantize(
             return 0
         block = min(BLOCKS[bits], max(SMALLEST_BLOCK, 1 << (min(depths).bit_length() - 1)))
         excluded = kept | _narrower(proto, SMALLEST_BLOCK)
+        # GPTQ (onnxruntime 1.31) is not told of nodes_to_exclude: it quantizes every MatMul.
+        hidden = hide(proto, excluded) if rounding == "gptq" else set()
         quantizer = MatMulNBitsQuantizer(
             proto,
             bits=bits,
@@ -74,6 +77,7 @@ def _quantize(
         )
         quantizer.process()
         made = quantizer.model.model
+        show(made, hidden)
     count: int = sum(node.op_type == "MatMulNBits" for node in made.graph.node)
     if not count:
         return 0

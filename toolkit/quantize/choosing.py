@@ -19,7 +19,8 @@ same weights differ by a little."""
 
 CLEARLY_FASTER = 1 / (AS_FAST * AS_SMALL)
 """A candidate is given up after a first look at its latency where another one, as small as it,
-takes at most this share of its time: `best` would not choose it, however well it agrees."""
+takes at most this share of its time, whatever both take within their 95 % intervals: `best` would
+not choose it, however well it agrees."""
 
 ALIKE = (
     ("static-minmax-smooth", "static-minmax", "static-percentile", "static-entropy"),
@@ -27,6 +28,9 @@ ALIKE = (
 )
 """Methods that write the same operators and choose other numbers for them: as small, no faster, and
 maybe closer to the parent. They are tried until one of them keeps the promises or is beaten."""
+
+MOST_DIGITS = 12
+"""Behind the point, of a number beside the limit that it misses."""
 
 NEITHER = "neither smaller nor faster than its parent"
 
@@ -53,28 +57,40 @@ def quality_missed(candidate: Candidate, limits: Limits) -> list[str]:
     if rise is not None:
         if not rise <= limits.max_perplexity_rise:
             reasons.append(
-                f"perplexity rises by {rise:.1%}, more than {limits.max_perplexity_rise:.1%}"
+                f"perplexity rises by {told(100 * rise, 100 * limits.max_perplexity_rise, 1)}%, "
+                f"more than {100 * limits.max_perplexity_rise:.6g}%"
             )
     elif candidate.drop is not None and not candidate.drop <= limits.max_drop:
-        reasons.append(f"the metric drops by {candidate.drop:.4f}, more than {limits.max_drop:g}")
+        drop = told(candidate.drop, limits.max_drop, 4)
+        reasons.append(f"the metric drops by {drop}, more than {limits.max_drop:g}")
     if candidate.agreement is not None and not candidate.agreement >= limits.min_agreement:
-        reasons.append(f"agreement {candidate.agreement:.4f} is below {limits.min_agreement:g}")
+        share = told(candidate.agreement, limits.min_agreement, 4)
+        reasons.append(f"agreement {share} is below {limits.min_agreement:g}")
     if (
         limits.min_sqnr_db
         and candidate.sqnr_db is not None
         and not candidate.sqnr_db >= limits.min_sqnr_db
     ):
-        reasons.append(f"SQNR {candidate.sqnr_db:.1f} dB is below {limits.min_sqnr_db:g} dB")
+        sqnr = told(candidate.sqnr_db, limits.min_sqnr_db, 1)
+        reasons.append(f"SQNR {sqnr} dB is below {limits.min_sqnr_db:g} dB")
     if (
         limits.min_sqnr_db
         and candidate.unrolled_db is not None
         and not candidate.unrolled_db >= limits.min_sqnr_db
     ):
         reasons.append(
-            f"SQNR {candidate.unrolled_db:.1f} dB is below {limits.min_sqnr_db:g} dB when it gets "
-            "its own state back"
+            f"SQNR {told(candidate.unrolled_db, limits.min_sqnr_db, 1)} dB is below "
+            f"{limits.min_sqnr_db:g} dB when it gets its own state back"
         )
     return reasons
+
+
+def told(value: float, limit: float, digits: int) -> str:
+    """A number with so many digits behind the point, or more where it would read as its limit."""
+    more = digits
+    while more < MOST_DIGITS and float(f"{value:.{more}f}") == float(f"{limit:.{more}f}"):
+        more += 1
+    return f"{value:.{more}f}"
 
 
 def score(candidate: Candidate, objective: Objective, *, parent_bytes: int) -> float:
@@ -130,21 +146,28 @@ def would_win(
     return best([*passed, equal], objective, parent_bytes=parent_bytes) is equal
 
 
-def dominated_by(candidate: Candidate, passed: Sequence[Candidate]) -> Candidate | None:
-    """One that passed, is hardly larger and clearly faster; None where there is none."""
-    ratio = candidate.latency_ratio
-    if ratio is None:
-        return None
-    return next(
-        (
-            other
-            for other in passed
-            if other.latency_ratio is not None
-            and other.size_bytes <= AS_SMALL * candidate.size_bytes
-            and other.latency_ratio <= CLEARLY_FASTER * ratio
-        ),
-        None,
-    )
+def dominated_by(
+    candidate: Candidate, passed: Sequence[Candidate], *, certainly: bool = True
+) -> Candidate | None:
+    """One that passed, is hardly larger and clearly faster; None where there is none.
+
+    Args:
+        candidate: After a look at its latency.
+        passed: The candidates that kept their promises.
+        certainly: Even if the candidate takes what its interval begins with, and the other one what
+            its ends with. Otherwise as far as their ratios say.
+    """
+    for other in passed:
+        if candidate.latency_ratio is None or other.latency_ratio is None:
+            continue
+        least, most = candidate.latency_ratio, other.latency_ratio
+        if certainly:
+            if candidate.latency_ratio_95 is None or other.latency_ratio_95 is None:
+                continue
+            least, most = candidate.latency_ratio_95[0], other.latency_ratio_95[1]
+        if other.size_bytes <= AS_SMALL * candidate.size_bytes and most <= CLEARLY_FASTER * least:
+            return other
+    return None
 
 
 def spared_by(method: str, tried: Sequence[Candidate]) -> Candidate | None:

@@ -123,9 +123,12 @@ def _legend() -> list[Content]:
         "kept every promise",
         element("span", "", class_="key"),
         "missed a limit",
+        element("span", "", class_="key beaten"),
+        "given up: another is as small, and faster",
         element("span", "", class_="key memory"),
         "the parent",
-        "; the line joins those of them that no other one beats in both.",
+        "; the line joins those of them that no other one beats in both. ",
+        "A dashed edge: the time is that of a first, short look.",
     ]
 
 
@@ -145,7 +148,9 @@ def _quality(report: QuantizeReport) -> Value:
 
 
 def _quality_name(report: QuantizeReport) -> str:
-    return report.metric.replace("_", " ") or "agreement with the parent"
+    return report.metric.replace("_", " ") or (
+        f"share of {report.agreement_of}" if report.is_of_outputs else "agreement with the parent"
+    )
 
 
 def _scatter(
@@ -169,7 +174,7 @@ def _scatter(
         *y_axis(ticks(y_low, y_high), y, y_name, HEIGHT),
         *x_axis(ticks(x_low, x_high), x, x_name, HEIGHT - BOTTOM),
     ]
-    good = [point for point in points if _kind(point[2])]
+    good = [point for point in points if _kind(point[2]) in {"compute", "memory"}]
     front = _front(good, upwards=upwards)
     body.append(
         element(
@@ -188,7 +193,7 @@ def _scatter(
                 cx=f"{x(at):.1f}",
                 cy=f"{y(value):.1f}",
                 r=6 if candidate.kept else 4.5,
-                class_=f"node {_kind(candidate)}",
+                class_=f"node {_kind(candidate)}{' glimpsed' if candidate.first_look else ''}",
             )
         )
     for at, value, candidate in sorted(points, key=lambda p: (not p[2].kept, p[1])):
@@ -246,6 +251,8 @@ def _kind(candidate: Candidate) -> str:
     """Its class in the style sheet."""
     if candidate.precision == "fp32":
         return "memory"
+    if candidate.beaten_by:
+        return "beaten"
     is_good = candidate.kept or candidate.why.endswith(" is better")
     return "compute" if is_good else ""
 
@@ -253,16 +260,21 @@ def _kind(candidate: Candidate) -> str:
 def _table(report: QuantizeReport) -> Markup:
     heads = [
         *("method", "MB", "p50, ms", "time / parent (95 %)", report.metric or "metric"),
-        *("drop", "agreement", "flips", "change", "SQNR, dB"),
+        *("drop", _share_name(report), "flips", "change", "SQNR, dB"),
     ]
     rows: list[list[Content]] = [_row(c) for c in (report.parent, *report.candidates)]
     return table(heads, rows, numbers=range(1, 10))
+
+
+def _share_name(report: QuantizeReport) -> str:
+    return "within 10 %" if report.is_of_outputs else "agreement"
 
 
 def _row(candidate: Candidate) -> list[Content]:
     interval = candidate.latency_ratio_95
     times = (
         f"{candidate.latency_ratio:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+        + (", first look" if candidate.first_look else "")
         if interval is not None and candidate.latency_ratio is not None
         else ""
     )

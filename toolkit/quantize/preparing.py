@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
 from toolkit.export.adopt import copy_model
-from toolkit.export.graph import tensors
+from toolkit.export.floats import how_quantized
 from toolkit.package.write import MODEL_FILE
 from toolkit.quantize.context import QuantizerError, contained
 
@@ -21,9 +21,6 @@ OPSET = 13
 
 LARGEST = 2**31
 """Bytes; what is not smaller needs a file beside it, which a bare `.onnx` file does without."""
-
-_INTEGERS_AT_MOST = 0.5
-"""A file of which integers of 8 bits or fewer make a larger share was quantized before."""
 
 
 def prepare(file: Path, target: Path) -> tuple[str, ...]:
@@ -117,21 +114,7 @@ def _stored(model: onnx_ir.Model) -> int:
 
 
 def _refuse(file: Path, model: ModelProto, precision: str) -> None:
-    sizes = {"float": 0, "integer": 0}
-    for tensor in tensors(model):
-        kind = {1: "float", 2: "integer", 3: "integer", 21: "integer", 22: "integer"}
-        count = 1
-        for size in tensor.dims:
-            count *= size
-        if tensor.data_type in kind:
-            sizes[kind[tensor.data_type]] += count * (4 if tensor.data_type == 1 else 1)
-    share = sizes["integer"] / max(sum(sizes.values()), 1)
-    if precision == "int8" or share > _INTEGERS_AT_MOST:
-        how = (
-            f"{share:.0%} of its weights are integers"
-            if precision != "int8"
-            else "it holds operators that quantizers write"
-        )
+    if how := how_quantized(model):
         raise InputError(
             f"{file} is quantized already: {how}",
             expected="a float32 model",

@@ -21,7 +21,8 @@ class Limits:
     Attributes:
         max_drop: Most that the main metric may fall below the parent's, as a share (0.005 is half a
             percentage point).
-        min_agreement: Least share of samples with the parent's label.
+        min_agreement: Least share of samples with the parent's label; where nothing says what the
+            outputs mean, with outputs that moved by 10 % of their norm at most.
         max_batch_flips: Most samples whose label another setting may change: batch mates, padding,
             the number of threads.
         max_perplexity_rise: For language models, in place of `max_drop`: most that the perplexity
@@ -55,9 +56,12 @@ class Candidate:
         parent_latency_ms: The parent's median in those runs.
         latency_ratio: Median ratio to the parent.
         latency_ratio_95: Its 95 % interval.
+        first_look: Whether the latency is that of a first, short look, after which the candidate
+            was given up.
         metric: The main metric; none without labels.
         drop: How far it is below the parent's; none without labels.
-        agreement: Share of samples with the parent's label.
+        agreement: Share of samples that are as the parent's; `QuantizeReport.agreement_of` says
+            what of.
         batch_flips: Samples whose label differs between running alone and in a batch; of a
             language model, places whose likeliest token does.
         flips: Samples that a setting flips and that it does not flip for the parent, by setting:
@@ -87,6 +91,7 @@ class Candidate:
     parent_latency_ms: float | None = None
     latency_ratio: float | None = None
     latency_ratio_95: tuple[float, float] | None = None
+    first_look: bool = False
     metric: Estimate | None = None
     drop: float | None = None
     agreement: float | None = None
@@ -124,6 +129,7 @@ class QuantizeReport:
         limits: What they were held to.
         objective: What the best one was chosen by.
         metric: The main metric's name; empty without labels.
+        agreement_of: What agreement counts; see `agreement_of` of `toolkit.evaluate.agreement`.
         n: Samples.
         data_sha256: Digest of the data file.
         calibration: What ranges were measured on: origin, count, seed, digest.
@@ -144,6 +150,7 @@ class QuantizeReport:
     limits: Limits
     objective: Objective = "balanced"
     metric: str = ""
+    agreement_of: str = "labels"
     n: int
     data_sha256: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
@@ -165,6 +172,11 @@ class QuantizeReport:
     def is_bare(self) -> bool:
         """Whether a bare file was quantized."""
         return self.package.suffix.lower() == ".onnx"
+
+    @property
+    def is_of_outputs(self) -> bool:
+        """Whether nothing says what outputs mean, so that agreement counts how far they moved."""
+        return self.agreement_of.startswith("outputs")
 
     @property
     def is_language(self) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.errors import InputError
-from toolkit.evaluate.samples import SampleOptions, Samples, read_samples
+from toolkit.evaluate.samples import NoLabelsError, SampleOptions, Samples, read_samples
+from toolkit.export.floats import float_parent
 from toolkit.package import ModelPackage, is_bare, refuse_component
 from toolkit.package.write import check_variant_name
 from toolkit.progress import Progress, silent
@@ -62,7 +63,8 @@ def quantize(
         progress: Called with a line for each thing that begins.
 
     Raises:
-        InputError: The source is no package or has no such component, the data does not fit or
+        InputError: The source is no package or has no such component, the variant is none of
+            precision fp32 or its graph holds quantized weights, the data does not fit or
             holds a single label, a method or node is unknown, or the name is taken or the parent's.
         CheckFailedError: No candidate kept its promises; the package is as it was.
         StoppedError: The search was interrupted after a candidate had passed, which was added.
@@ -97,11 +99,11 @@ def quantize(
     package = ModelPackage.open(path, component)
     task = package.contents.task
     chosen = suitable(task, settings.methods)
-    parent = package.variant(variant) if variant else package.float_variant()
+    parent = float_parent(package, variant)
     for precision in [name] if name else {method.precision for method in chosen}:
         check_variant_name(package, str(precision), parent=parent.name, force=force)
     reading = reading or SampleOptions()
-    samples = data if isinstance(data, Samples) else read_samples(Path(data), task, reading)
+    samples = data if isinstance(data, Samples) else _read(Path(data), task, reading)
     _check_labels(samples, task, data)
     limits = limits or (Limits() if reading.labels else WITHOUT_LABELS)
     with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +149,17 @@ def _refuse_of_bare(file: Path, *, name: str | None, reading: SampleOptions | No
             f"labels {reading.label_column!r} were named, and are not to be looked at",
             fix="leave --no-labels or --label-column out",
         )
+
+
+def _read(file: Path, task: TaskSpec, reading: SampleOptions) -> Samples:
+    try:
+        return read_samples(file, task, reading)
+    except NoLabelsError as error:
+        raise InputError(
+            error.problem,
+            expected=error.expected,
+            fix=f"{error.fix}; --no-labels holds candidates to their closeness to fp32 instead",
+        ) from error
 
 
 def _check_labels(samples: Samples, task: TaskSpec, file: object) -> None:

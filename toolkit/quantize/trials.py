@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.errors import InputError
+from toolkit.evaluate.agreement import agreement_of
 from toolkit.evaluate.metrics import main_metric
 from toolkit.evaluate.samples import SampleOptions
 from toolkit.progress import Progress
@@ -14,6 +15,8 @@ from toolkit.quantize.budget import OutOfTimeError
 from toolkit.quantize.choosing import best, is_preferred, quality_missed, spared_by, would_win
 from toolkit.quantize.context import Context, InstructionSet, Method, QuantizerError, quieted
 from toolkit.quantize.ending import QuantizeFailedError, QuantizeStoppedError
+from toolkit.quantize.evidence import warn_of_little
+from toolkit.quantize.keeping import not_kept
 from toolkit.quantize.measuring import Judge
 from toolkit.quantize.naming import check_nodes, has_hidden_weights, with_names
 from toolkit.quantize.publishing import Made, environment, publish, told
@@ -106,6 +109,8 @@ class Trials:
         self.progress(f"{judge.parent.name}: {len(judge.samples)} samples")
         try:
             judge.start()
+            task = judge.task.specification
+            warn_of_little(judge.samples, task, judge.metric, judge.parent.name)
             self.source = with_names(judge.source, self.folder / "named.onnx")
             check_nodes(self.source, settings.keep)
             self.calibration = calibrating.draw(
@@ -217,9 +222,14 @@ class Trials:
             if not method.reads_bodies and has_hidden_weights(self.source):
                 why += "; it has weights inside If, Loop or Scan, where this method does not look"
             return replace(blank, why=why)
+        if lost := not_kept(self.source, file, context.keep):
+            raise AssertionError(
+                f"{method.name} was to leave {', '.join(lost)} in float, and did not"
+            )
         made = replace(blank, size_bytes=file.stat().st_size)
         if context.is_portable:
-            found = check_saturation(file, self.calibration.feeds())
+            with quieted():
+                found = check_saturation(file, self.calibration.feeds())
             counts = {
                 "products": found.products,
                 "proven": found.proven,
@@ -291,9 +301,11 @@ class Trials:
         source = self.source
         if is_smoothed(method.name):
             smoothed = self.folder / "smoothed.onnx"
-            if migrate_scales(source, smoothed, self.context):
-                source = smoothed
-        return sensitivities(source, self.context, grain=method.grain, bits=method.bits)
+            with quieted():
+                changed = migrate_scales(source, smoothed, self.context)
+            source = smoothed if changed else source
+        with quieted():
+            return sensitivities(source, self.context, grain=method.grain, bits=method.bits)
 
     def finish(self, stopped: str, *, force: bool) -> QuantizeReport:
         """Publish the best candidate that kept its promises."""
@@ -338,6 +350,7 @@ class Trials:
             limits=judge.limits,
             objective=self.settings.objective,
             metric=main_metric(judge.task.specification) if judge.metric else "",
+            agreement_of=agreement_of(judge.task.specification),
             n=len(judge.samples),
             data_sha256=judge.samples.sha256,
             calibration=told(self.calibration),
