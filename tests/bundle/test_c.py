@@ -136,6 +136,18 @@ def test_errors_say_what_is_wrong_and_what_to_set(folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_help_is_an_answer_and_a_bench_prints_durations(folder: Path) -> None:
+    helped = run(folder / "build/app", "--help", folder=folder)
+    assert (helped.returncode, helped.stderr) == (0, b"")
+    assert helped.stdout.startswith(b"usage: app")
+    measured = run(folder / "build/app", "--bench", "2", folder=folder)
+    said = json.loads(measured.stdout)
+    since_start = said["start_to_first_answer_ms"]
+    assert said["first_answer_ms"] < since_start < said["clock_at_first_answer_ms"]
+    assert "first_answer_at_ms" not in said  # which was the clock under a duration's name
+
+
+@pytest.mark.slow
 def test_input_that_cannot_be_read_and_output_that_cannot_be_written_are_errors(
     folder: Path,
 ) -> None:
