@@ -85,7 +85,7 @@ def bundle(
         if sign is not None:
             sign(staging)
         parts = parts_of(staging, over_the_wire=made_for.over_the_wire)
-        check_size(parts, runtime, options.max_size_bytes)
+        check_size(parts, runtime, options.max_size_bytes, float_only=made_for.float_only)
         if options.self_test:
             progress("self-test")
             tested = made_for.self_test(job, staging)
