@@ -70,7 +70,7 @@ def test_a_bundle_is_kept_after_its_self_test_on_the_installed_library(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "self_test.bin"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "self_test.bin", "model.json"])
 def test_the_self_test_fails_where_one_byte_was_changed(folder: Path, name: str) -> None:
     passed = run(folder / "build/app", "--self-test", folder=folder)
     assert passed.returncode == 0, passed.stderr

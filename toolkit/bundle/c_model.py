@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.bundle.c_source import HEADER, array, braces, definition, quoted, quoted_length
-from toolkit.bundle.document import AppModel, Case, StoredTensor
+from toolkit.bundle.document import DOCUMENT, AppModel, Case, StoredTensor
 from toolkit.errors import InputError
 from toolkit.tasks.specification import ImageSpec
 from toolkit.tasks.tabular import NumericColumn
@@ -75,8 +75,15 @@ def _made(model: AppModel, spec: TensorSpec) -> Sequence[str]:
     return ("float32",) if model.columns is not None or model.image is not None else ()
 
 
-def model_source(model: AppModel) -> str:
-    """The definition of `model_data`."""
+def model_source(model: AppModel, document_sha256: str) -> str:
+    """The definition of `model_data`.
+
+    Args:
+        model: What the program is told.
+        document_sha256: Of `model.json`, which cannot hold its own. The program does not read it,
+            but other programs in its place may.
+    """
+    files = {**model.files, DOCUMENT: document_sha256}
     task = model.task
     parts = [
         HEADER,
@@ -85,7 +92,7 @@ def model_source(model: AppModel) -> str:
         array("char *const", "labels", map(quoted, task.labels)),
         array("struct tensor_data", "inputs", _tensors(model, model.inputs)),
         array("struct tensor_data", "outputs", _tensors(model, model.outputs)),
-        array("struct file_data", "files", _named(model.files)),
+        array("struct file_data", "files", _named(files)),
         array("struct setting_data", "settings", _named(model.session_options)),
         *_columns(model),
         *_image(model),
@@ -116,7 +123,7 @@ def model_source(model: AppModel) -> str:
         "length": text.length if text else 0,
         "pad_id": text.pad_id if text else 0,
         "files": "files",
-        "file_count": len(model.files),
+        "file_count": len(files),
         "settings": "settings",
         "setting_count": len(model.session_options),
         "cases": "cases",

@@ -8,7 +8,7 @@ from pathlib import Path
 from toolkit.bundle.apps import write_app
 from toolkit.bundle.c_model import check_model, model_source
 from toolkit.bundle.c_source import HEADER, tokenizer_source
-from toolkit.bundle.document import FOLDER, AppModel
+from toolkit.bundle.document import DOCUMENT, FOLDER, AppModel
 from toolkit.bundle.examples import shell_example
 from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.native import (
@@ -23,6 +23,7 @@ from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_self_test
 from toolkit.bundle.tokenizing import check_tokenizer, tables_of
+from toolkit.package.integrity import file_sha256
 
 COMMAND = "cmake -S . -B build && cmake --build build && build/app --self-test"
 
@@ -48,7 +49,8 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
     write_app("c", folder, {**values, "example": _example(job.model)})
     data = folder / "data"
     data.mkdir()
-    (data / "model_data.c").write_text(model_source(job.model), encoding="ascii")
+    digest = file_sha256(folder / FOLDER / DOCUMENT)
+    (data / "model_data.c").write_text(model_source(job.model, digest), encoding="ascii")
     tokenizer = f'{HEADER}#include "model_data.h"\n'  # a text model's; ISO C forbids an empty file
     if job.model.text is not None:
         file = folder / FOLDER / job.model.text.tokenizer
