@@ -193,7 +193,7 @@ def _image(model: AppModel) -> Iterator[str]:
 def _cases(model: AppModel) -> Iterator[str]:
     entries = []
     for place, case in enumerate(model.self_test.cases):
-        yield array("struct stored_data", f"inputs_{place}", map(_stored, _ordered(model, case)))
+        yield array("struct stored_data", f"inputs_{place}", map(_stored, ordered(model, case)))
         yield array("struct stored_data", f"outputs_{place}", map(_stored, _answers(model, case)))
         row = pixels = "NULL"
         texts = ["NULL", "NULL", 0, 0]
@@ -203,7 +203,7 @@ def _cases(model: AppModel) -> Iterator[str]:
             yield array(_CELL, f"row_{place}", _cells(model, case.item))
             row = f"row_{place}"
         elif model.image is not None and case.item is not None:
-            yield array("uint8_t", f"pixels_{place}", map(str, _pixels(model.image, case.item)))
+            yield array("uint8_t", f"pixels_{place}", map(str, pixel_bytes(model.image, case.item)))
             pixels = f"pixels_{place}"
         answer = "NULL"
         if isinstance(case.result, dict) and _task(model) != "TASK_TENSORS":
@@ -238,15 +238,15 @@ def _truth(value: bool) -> str:
     return str(value).lower()
 
 
-def _pixels(image: ImageSpec, item: object) -> list[int]:
+def pixel_bytes(image: ImageSpec, item: object) -> bytes:
     """The bytes of [height, width, channels]; a gray picture's one value stands for each."""
     pixels = np.atleast_3d(np.array(item, np.uint8))
     whole = np.broadcast_to(pixels, (image.height, image.width, len(image.mode)))
-    values: list[int] = whole.reshape(-1).tolist()
-    return values
+    return whole.tobytes()
 
 
-def _ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:
+def ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:
+    """A case's inputs in the order of the graph's."""
     stored = {one.name: one for one in case.inputs}
     return [stored[spec.name] for spec in model.inputs]
 
