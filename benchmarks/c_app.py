@@ -85,7 +85,9 @@ def compared(folder: Path, arguments: argparse.Namespace) -> Mapping[str, object
     cpu = [a["cpu_ms"] / b["cpu_ms"] for a, b in zip(ours, theirs, strict=True)]
     first_cpu = [one["first_answer_cpu_ms"] - one["session_creation_cpu_ms"] for one in ours]
     ratios = [a["run_p50_ms"] / b["run_p50_ms"] for a, b in zip(ours, theirs, strict=True)]
-    first = [a["first_answer_at_ms"] - a["started_at_ms"] - a["session_creation_ms"] for a in ours]
+    first = [
+        a["clock_at_first_answer_ms"] - a["started_at_ms"] - a["session_creation_ms"] for a in ours
+    ]
     return {
         "runtime": ours[0]["runtime"],
         "threads": arguments.threads,

@@ -100,6 +100,10 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, help="names of the scores, one a line")
     parser.add_argument("--follow", type=float, default=0.0, metavar="SECONDS")
     given = parser.parse_args()
+    if given.folder and not given.folder.is_dir():
+        sys.exit(f"error: {given.folder} is no folder; name one with captures, or pipe a stream in")
+    if given.labels and not given.labels.is_file():
+        sys.exit(f"error: {given.labels} is no file; name one with a label a line")
     sys.path.insert(0, str(given.bundle))
     try:
         model = import_module("app").Model(threads=1)

@@ -232,6 +232,17 @@ def test_a_size_that_the_graph_does_not_have_is_refused(
     assert not (tmp_path / "app").exists()
 
 
+def test_more_tokens_than_the_model_takes_are_refused_before_anything_is_written(
+    package: ModelPackage, tmp_path: Path
+) -> None:
+    options = BundleOptions(fix_shapes={"batch": 1, "sequence": 4000})
+    with pytest.raises(InputError, match="texts of 4000 tokens") as raised:
+        bundle(package.path, target="python", output=tmp_path / "app", options=options)
+    assert raised.value.expected.startswith("at most 16,")
+    assert raised.value.fix == "--fix-shapes sequence=16"
+    assert not (tmp_path / "app").exists()
+
+
 def test_a_batch_of_several_is_refused_since_apps_run_one_item(tmp_path: Path) -> None:
     package = text_package(tmp_path / "a.ortpackage")
     options = BundleOptions(fix_shapes={"batch": 4})

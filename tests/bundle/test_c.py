@@ -70,7 +70,7 @@ def test_a_bundle_is_kept_after_its_self_test_on_the_installed_library(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "self_test.bin"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "self_test.bin", "model.json"])
 def test_the_self_test_fails_where_one_byte_was_changed(folder: Path, name: str) -> None:
     passed = run(folder / "build/app", "--self-test", folder=folder)
     assert passed.returncode == 0, passed.stderr
@@ -133,6 +133,18 @@ def test_errors_say_what_is_wrong_and_what_to_set(folder: Path, tmp_path: Path) 
     wrong = (["--nothing"], ["--threads", "3x"], ["--bench", "0"], ["--bench", "9999999999"])
     for arguments in (*wrong, ["--threads"]):
         assert run(program, *arguments, folder=folder).returncode == 2
+
+
+@pytest.mark.slow
+def test_help_is_an_answer_and_a_bench_prints_durations(folder: Path) -> None:
+    helped = run(folder / "build/app", "--help", folder=folder)
+    assert (helped.returncode, helped.stderr) == (0, b"")
+    assert helped.stdout.startswith(b"usage: app")
+    measured = run(folder / "build/app", "--bench", "2", folder=folder)
+    said = json.loads(measured.stdout)
+    since_start = said["start_to_first_answer_ms"]
+    assert said["first_answer_ms"] < since_start < said["clock_at_first_answer_ms"]
+    assert "first_answer_at_ms" not in said  # which was the clock under a duration's name
 
 
 @pytest.mark.slow

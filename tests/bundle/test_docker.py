@@ -18,6 +18,7 @@ from tests.bundle.serving_packages import flip_byte, write_tensor_package
 from tests.tiny_package import write_tiny_package
 from toolkit import load
 from toolkit.bundle import BundleOptions, BundleReport, bundle
+from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import verdict
 from toolkit.package import ModelPackage
 from toolkit.tasks import ImageSpec
@@ -61,6 +62,14 @@ def test_the_self_test_ran_over_http_and_gave_the_same_answers(made: BundleRepor
     assert made.self_test.cases == 2
     assert made.self_test.largest_difference == 0
     assert "uvicorn" in made.self_test.where
+
+
+def test_libraries_that_are_smaller_in_the_image_are_told(made: BundleReport) -> None:
+    (note,) = [note for note in made.notes if "leaves out" in note]
+    kept = {one.name: one.size_bytes or 0 for one in made.runtime}["onnxruntime"]
+    whole = installed("onnxruntime", "MIT").size_bytes or 0
+    assert f"onnxruntime {kept / 1e6:.1f} of {whole / 1e6:.1f} MB" in note
+    assert kept < whole
 
 
 def test_texts_are_answered_one_by_one(server: Server) -> None:

@@ -111,3 +111,11 @@ def test_a_folder_that_is_no_bundle_is_said(made: Path, tmp_path: Path) -> None:
     done = watch(tmp_path)
     assert done.returncode == 1
     assert b"no bundle" in done.stderr
+
+
+def test_captures_or_labels_that_are_not_there_are_said(made: Path, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    for arguments, problem in (([nowhere], "no folder"), (["--labels", nowhere], "no file")):
+        done = watch(made, *arguments)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.decode().startswith(f"error: {nowhere} is {problem}")

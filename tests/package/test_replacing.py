@@ -17,6 +17,15 @@ def write(path: Path, *, force: bool = True, sources: tuple[Path, ...] = ()) -> 
         (staging / "run.json").write_text("new")
 
 
+def fail(path: Path, failure: BaseException, *, beside: Path | None = None) -> None:
+    """Stop half-way, after another process wrote a file there where one is named."""
+    with replacing(path, force=False) as staging:
+        (staging / "half.txt").write_text("half")
+        if beside is not None:
+            beside.write_text("mine")
+        raise failure
+
+
 def thesis(folder: Path) -> Path:
     folder.mkdir()
     file = folder / "thesis.txt"
@@ -30,6 +39,25 @@ def test_what_is_ours_is_replaced(tmp_path: Path) -> None:
     write(tmp_path / "run")
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), InputError("no")])
+def test_folders_above_go_again_where_nothing_was_written(
+    tmp_path: Path, failure: BaseException
+) -> None:
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "there" / "a" / "b" / "run"
+    with pytest.raises(type(failure)):
+        fail(path, failure)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_folders_above_stay_with_what_was_written_or_put_into_them(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "b" / "run", force=False)
+    assert (tmp_path / "a" / "b" / "run" / "run.json").read_text() == "new"
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "c" / "d" / "run", KeyboardInterrupt(), beside=tmp_path / "c" / "mine.txt")
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["mine.txt"]
 
 
 def test_a_strangers_folder_is_never_replaced(tmp_path: Path) -> None:

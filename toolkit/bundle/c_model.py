@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.bundle.c_source import HEADER, array, braces, definition, quoted, quoted_length
-from toolkit.bundle.document import AppModel, Case, StoredTensor
+from toolkit.bundle.document import DOCUMENT, AppModel, Case, StoredTensor
 from toolkit.errors import InputError
 from toolkit.tasks.specification import ImageSpec
 from toolkit.tasks.tabular import NumericColumn
@@ -75,8 +75,15 @@ def _made(model: AppModel, spec: TensorSpec) -> Sequence[str]:
     return ("float32",) if model.columns is not None or model.image is not None else ()
 
 
-def model_source(model: AppModel) -> str:
-    """The definition of `model_data`."""
+def model_source(model: AppModel, document_sha256: str) -> str:
+    """The definition of `model_data`.
+
+    Args:
+        model: What the program is told.
+        document_sha256: Of `model.json`, which cannot hold its own. The program does not read it,
+            but other programs in its place may.
+    """
+    files = {**model.files, DOCUMENT: document_sha256}
     task = model.task
     parts = [
         HEADER,
@@ -85,7 +92,7 @@ def model_source(model: AppModel) -> str:
         array("char *const", "labels", map(quoted, task.labels)),
         array("struct tensor_data", "inputs", _tensors(model, model.inputs)),
         array("struct tensor_data", "outputs", _tensors(model, model.outputs)),
-        array("struct file_data", "files", _named(model.files)),
+        array("struct file_data", "files", _named(files)),
         array("struct setting_data", "settings", _named(model.session_options)),
         *_columns(model),
         *_image(model),
@@ -116,7 +123,7 @@ def model_source(model: AppModel) -> str:
         "length": text.length if text else 0,
         "pad_id": text.pad_id if text else 0,
         "files": "files",
-        "file_count": len(model.files),
+        "file_count": len(files),
         "settings": "settings",
         "setting_count": len(model.session_options),
         "cases": "cases",
@@ -186,7 +193,7 @@ def _image(model: AppModel) -> Iterator[str]:
 def _cases(model: AppModel) -> Iterator[str]:
     entries = []
     for place, case in enumerate(model.self_test.cases):
-        yield array("struct stored_data", f"inputs_{place}", map(_stored, _ordered(model, case)))
+        yield array("struct stored_data", f"inputs_{place}", map(_stored, ordered(model, case)))
         yield array("struct stored_data", f"outputs_{place}", map(_stored, _answers(model, case)))
         row = pixels = "NULL"
         texts = ["NULL", "NULL", 0, 0]
@@ -196,7 +203,7 @@ def _cases(model: AppModel) -> Iterator[str]:
             yield array(_CELL, f"row_{place}", _cells(model, case.item))
             row = f"row_{place}"
         elif model.image is not None and case.item is not None:
-            yield array("uint8_t", f"pixels_{place}", map(str, _pixels(model.image, case.item)))
+            yield array("uint8_t", f"pixels_{place}", map(str, pixel_bytes(model.image, case.item)))
             pixels = f"pixels_{place}"
         answer = "NULL"
         if isinstance(case.result, dict) and _task(model) != "TASK_TENSORS":
@@ -231,15 +238,15 @@ def _truth(value: bool) -> str:
     return str(value).lower()
 
 
-def _pixels(image: ImageSpec, item: object) -> list[int]:
+def pixel_bytes(image: ImageSpec, item: object) -> bytes:
     """The bytes of [height, width, channels]; a gray picture's one value stands for each."""
     pixels = np.atleast_3d(np.array(item, np.uint8))
     whole = np.broadcast_to(pixels, (image.height, image.width, len(image.mode)))
-    values: list[int] = whole.reshape(-1).tolist()
-    return values
+    return whole.tobytes()
 
 
-def _ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:
+def ordered(model: AppModel, case: Case) -> Sequence[StoredTensor]:
+    """A case's inputs in the order of the graph's."""
     stored = {one.name: one for one in case.inputs}
     return [stored[spec.name] for spec in model.inputs]
 

@@ -107,6 +107,7 @@ class Target:
         needs_fixed_shapes: Whether the device takes no symbolic dimensions.
         largest_bytes: What the target can load at most.
         over_the_wire: Whether a browser is sent the files.
+        float_only: Names of files of the runtime that a bundle of integers leaves out.
         notes: What could not be checked here, and the like.
     """
 
@@ -123,4 +124,5 @@ class Target:
     needs_fixed_shapes: bool = False
     largest_bytes: int | None = None
     over_the_wire: bool = False
+    float_only: frozenset[str] = frozenset()
     notes: Callable[[Job], Sequence[str]] = _no_notes

@@ -9,6 +9,9 @@ from toolkit.errors import SetupError
 def installed(name: str, license_id: str) -> Runtime:
     """A Python distribution as it is installed here, which the app is pinned to.
 
+    Its size is that of its wheel, unpacked: what Python compiled of it here does not count, since
+    other machines compile other parts of it.
+
     Args:
         name: The distribution.
         license_id: Its SPDX identifier; metadata spell it in too many ways to be read.
@@ -24,7 +27,7 @@ def installed(name: str, license_id: str) -> Runtime:
             expected=f"the {name} that the bundle is tested with",
             fix="pip install onnx-edge-toolkit[cpu,bundle]",
         ) from error
-    located = [found.locate_file(file) for file in found.files or ()]
+    located = [found.locate_file(file) for file in found.files or () if file.suffix != ".pyc"]
     sizes = [file.stat().st_size for file in located if file.is_file()]  # type: ignore[attr-defined]
     return Runtime(
         name=name,

@@ -1,7 +1,7 @@
 """How large the parts of a bundle are, and whether that is too large."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from toolkit.bundle.document import FOLDER, TENSORS
@@ -74,13 +74,20 @@ def _gzipped(file: Path) -> int:
     return total + len(compressor.flush())
 
 
-def check_size(parts: Sequence[Part], runtime: Sequence[Runtime], most: int | None) -> None:
+def check_size(
+    parts: Sequence[Part],
+    runtime: Sequence[Runtime],
+    most: int | None,
+    *,
+    float_only: Collection[str] = (),
+) -> None:
     """Refuse a bundle that is larger than it may be.
 
     Args:
         parts: Its files.
         runtime: What it needs beside; of the size, only what lies in the bundle counts.
         most: Bytes; None for any size.
+        float_only: Names of files of the runtime that the bundle of an int8 variant leaves out.
 
     Raises:
         CheckFailedError: It is larger.
@@ -94,8 +101,25 @@ def check_size(parts: Sequence[Part], runtime: Sequence[Runtime], most: int | No
     raise CheckFailedError(
         f"the bundle has {size / 1e6:.2f} MB ({largest}{more})",
         expected=f"at most {most / 1e6:.2f} MB, of --max-size",
-        fix="a smaller variant (toolkit quantize), or --trim TEXTS for a large vocabulary",
+        fix=_what_shrinks(parts, most, float_only),
     )
+
+
+def _what_shrinks(parts: Sequence[Part], most: int, float_only: Collection[str]) -> str:
+    """What can be done, which is nothing about a runtime that is larger than the whole may be."""
+    carried = [part for part in parts if part.kind == "runtime"]
+    left_out = sum(part.size_bytes for part in carried if Path(part.path).name in float_only)
+    least = sum(part.size_bytes for part in carried) - left_out
+    if least >= most:
+        which = ", even for an int8 variant" if left_out else ""
+        return f"--max-size well above {least / 1e6:.1f}MB: the runtime alone has that{which}"
+    if left_out:
+        return (
+            f"an int8 variant (toolkit quantize), which also leaves {left_out / 1e6:.1f} MB of "
+            f"the runtime out; {least / 1e6:.1f} MB of it stay"
+        )
+    stays = f"; the runtime's {least / 1e6:.1f} MB stay" if least else ""
+    return f"a smaller variant (toolkit quantize), or --trim TEXTS for a large vocabulary{stays}"
 
 
 def check_graph_size(size_bytes: int, most: int | None, what: str, package: Path) -> None:

@@ -58,6 +58,7 @@ def bundle(
     package = ModelPackage.open(Path(source))
     chosen = package.variant(variant)
     _check_fits(package, chosen, made_for)
+    _check_tokens(package, options)
     made_for.setup(options)
     if made_for.needs_fixed_shapes:
         options = replace(options, fix_shapes=chosen_sizes(package, options.fix_shapes))
@@ -84,7 +85,7 @@ def bundle(
         if sign is not None:
             sign(staging)
         parts = parts_of(staging, over_the_wire=made_for.over_the_wire)
-        check_size(parts, runtime, options.max_size_bytes)
+        check_size(parts, runtime, options.max_size_bytes, float_only=made_for.float_only)
         if options.self_test:
             progress("self-test")
             tested = made_for.self_test(job, staging)
@@ -139,3 +140,19 @@ def _check_fits(package: ModelPackage, variant: Variant, target: Target) -> None
             if others
             else f"{package.path} has none: export the model again with toolkit export",
         )
+
+
+def _check_tokens(package: ModelPackage, options: BundleOptions) -> None:
+    """Refuse texts of more tokens than the model was made for: its position table ends there."""
+    text = package.contents.task.text
+    if text is None:
+        return
+    for spec in package.inputs:
+        name = spec.shape[1] if len(spec.shape) == 2 else ""
+        size = options.fix_shapes.get(str(name), 0)
+        if size > text.max_length:
+            raise InputError(
+                f"{name}={size} asks for texts of {size} tokens",
+                expected=f"at most {text.max_length}, which {package.path} was exported for",
+                fix=f"--fix-shapes {name}={text.max_length}",
+            )

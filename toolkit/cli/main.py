@@ -10,6 +10,7 @@ import typer
 
 from toolkit import __version__
 from toolkit.cli import output
+from toolkit.cli.start import INTERRUPTED
 from toolkit.errors import ToolkitError, ToolkitWarning
 
 COMMANDS = (
@@ -68,11 +69,13 @@ def _options(
     pass
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, interrupts: Sequence[int] = ()) -> int:
     """Run a command.
 
     Args:
         arguments: What was typed after `toolkit`; the process's own when not given.
+        interrupts: Grows by one with each Ctrl-C: a library that was being imported may have
+            caught it, and fails for want of what it left undone.
 
     Returns:
         The exit code: 0 done, 2 typed wrongly, 3 the input is not usable, 4 this machine lacks
@@ -80,23 +83,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         process with 1.
     """
     typed = sys.argv[1:] if arguments is None else [*arguments]
-    app = application([typed[0]] if typed and typed[0] in COMMANDS else COMMANDS)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ToolkitWarning)
         try:
+            app = application([typed[0]] if typed and typed[0] in COMMANDS else COMMANDS)
             app(args=typed, prog_name="toolkit")
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
-            if code == 130:
-                output.say("interrupted: nothing was changed")
-            return code
+            return _interrupted() if code == 130 else code
+        except KeyboardInterrupt:
+            return _interrupted()
         except ToolkitError as error:
-            return output.show_error(error)
+            told = error.exit_code == 130  # it says what was done until then
+            return _interrupted() if interrupts and not told else output.show_error(error)
         except OSError as error:
-            return output.show_os_error(error)
+            return _interrupted() if interrupts else output.show_os_error(error)
     return 0
+
+
+def _interrupted() -> int:
+    output.say(INTERRUPTED)
+    return 130
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+INTERRUPTED = "interrupted: nothing was changed"
 _USE_TORCH = ("train", "export", "demo")
 
 
@@ -25,11 +26,17 @@ def start() -> NoReturn:
     gc.set_threshold(100_000, 20, 20)  # importing makes objects, not garbage
     _write_any_text()
     interrupts = _note_interrupts()
-    from toolkit.cli.main import main
+    try:
+        from toolkit.cli.main import main
 
-    code = main()
+        code = main(interrupts=interrupts)
+    except BaseException:
+        if not interrupts:
+            raise
+        sys.stderr.write(f"{INTERRUPTED}\n")  # a library that is half imported fails in any way
+        code = 130
     if interrupts and code:
-        code = 130  # a library caught the interrupt, and failed for want of what it left undone
+        code = 130
     if not light:
         # At the end the collector looks at every object of torch again, for a second.
         gc.disable()

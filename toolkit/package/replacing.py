@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from toolkit.errors import InputError
@@ -30,12 +30,30 @@ def replacing(path: Path, *, force: bool, sources: Sequence[Path] = ()) -> Itera
     _check_apart(path, target, sources)
     if path.is_file() or (target.is_dir() and any(target.iterdir())):
         _check_replaceable(path, target, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with _parents(target), _staging(target) as staging:
         yield staging
         staging.chmod(0o755)  # mkdtemp makes it private
         _swap(staging, target)
+
+
+@contextmanager
+def _parents(target: Path) -> Iterator[None]:
+    """The folders above `target`; those that were made for it go again where it does not come."""
+    missing = [folder for folder in target.parents if not folder.exists()]  # the deepest first
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it holds the target, or what another process put there
+                folder.rmdir()
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

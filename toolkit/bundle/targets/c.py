@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.bundle.apps import write_app
+from toolkit.bundle.c_example import write_example
 from toolkit.bundle.c_model import check_model, model_source
 from toolkit.bundle.c_source import HEADER, tokenizer_source
-from toolkit.bundle.document import FOLDER, AppModel
-from toolkit.bundle.examples import shell_example
+from toolkit.bundle.document import DOCUMENT, FOLDER, AppModel
 from toolkit.bundle.job import BundleOptions, Job, Target
 from toolkit.bundle.native import (
     build,
@@ -23,6 +23,7 @@ from toolkit.bundle.report import Runtime, SelfTestReport
 from toolkit.bundle.runtimes import installed
 from toolkit.bundle.testing import run_self_test
 from toolkit.bundle.tokenizing import check_tokenizer, tables_of
+from toolkit.package.integrity import file_sha256
 
 COMMAND = "cmake -S . -B build && cmake --build build && build/app --self-test"
 
@@ -45,10 +46,11 @@ def write(job: Job, folder: Path) -> Sequence[Runtime]:
     """Put the sources beside `model/`, and in `data/` what they know of this model."""
     runtime = [_runtime(job)]
     values = {"model": job.model, "runtime": runtime, "asks": _asks(job.model)}
-    write_app("c", folder, {**values, "example": _example(job.model)})
+    write_app("c", folder, {**values, "example": write_example(job.model, folder)})
     data = folder / "data"
     data.mkdir()
-    (data / "model_data.c").write_text(model_source(job.model), encoding="ascii")
+    digest = file_sha256(folder / FOLDER / DOCUMENT)
+    (data / "model_data.c").write_text(model_source(job.model, digest), encoding="ascii")
     tokenizer = f'{HEADER}#include "model_data.h"\n'  # a text model's; ISO C forbids an empty file
     if job.model.text is not None:
         file = folder / FOLDER / job.model.text.tokenizer
@@ -100,18 +102,6 @@ def _asks(model: AppModel) -> str:
     if model.columns is not None:
         return "rows, the columns in order with commas between them,"
     return "files with raw " + ("pixels" if model.image is not None else "tensors, in C order,")
-
-
-def _example(model: AppModel) -> str:
-    item = model.self_test.cases[0].item
-    if isinstance(item, dict) and model.columns is not None:
-        cells = [str(item.get(column.name, "")) for column in model.columns]
-        return "'" + ",".join(cells).replace("'", "'\\''") + "'"
-    if isinstance(item, str):
-        return shell_example(model)
-    if model.text is not None and isinstance(item, list):
-        return "--pair FIRST SECOND"
-    return "image.raw" if model.image is not None else "tensors.raw"
 
 
 def notes(_job: Job) -> Sequence[str]:

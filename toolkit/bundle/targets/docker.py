@@ -24,6 +24,9 @@ from toolkit.bundle.wheels import wheel_hashes
 
 COMMAND = "python self_test.py"
 
+_WORTH_SAYING_BYTES = 1_000_000
+"""What the image leaves out of a library before the report tells it."""
+
 # Starlette and uvicorn with all that they import; pip is told not to look for more, because
 # onnxruntime and tokenizers name libraries that answering does not need.
 _LICENSES = {
@@ -43,7 +46,17 @@ _LICENSES = {
 def _runtime(job: Job) -> list[Runtime]:
     needed = [name for name in _LICENSES if name != "tokenizers" or job.model.text]
     found = [installed(name, _LICENSES[name]) for name in needed]
-    return [replace(one, size_bytes=kept_bytes(one.name)) for one in found]
+    kept = [replace(one, size_bytes=kept_bytes(one.name)) for one in found]
+    shares = [
+        f"{part.name} {(part.size_bytes or 0) / 1e6:.1f} of {(whole.size_bytes or 0) / 1e6:.1f} MB"
+        for part, whole in zip(kept, found, strict=True)
+        if (whole.size_bytes or 0) - (part.size_bytes or 0) >= _WORTH_SAYING_BYTES
+    ]
+    if shares:
+        job.remarks.append(
+            f"the image leaves out what answering does not need: {', '.join(shares)}"
+        )
+    return kept
 
 
 def write(job: Job, folder: Path) -> Sequence[Runtime]:

@@ -200,4 +200,5 @@ TARGET = Target(
     setup=setup,
     largest_bytes=LARGEST_BYTES,
     over_the_wire=True,
+    float_only=frozenset(_WEBGPU),
 )

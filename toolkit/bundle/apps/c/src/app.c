@@ -30,14 +30,14 @@ struct asked {
   const char *folder;
   char **texts;
   int count, runs;
-  bool self_test, pair;
+  bool self_test, pair, help;
 };
 
-static int usage(void) {
+static int usage(FILE *to, int code) {
   fputs("usage: app [--model FOLDER] [--package PKG] [--library FILE] [--threads N]\n"
         "           TEXT ... | --pair FIRST SECOND | --self-test | --bench RUNS [TEXT]\n",
-        stderr);
-  return 2;
+        to);
+  return code;
 }
 
 /* An option's value, as the next argument. */
@@ -65,6 +65,9 @@ static int read_arguments(int argc, char **argv, struct asked *asked) {
                                                  : NULL;
     if (strcmp(name, "--self-test") == 0) {
       asked->self_test = true;
+    } else if (strcmp(name, "--help") == 0) {
+      asked->help = true;
+      return 0;
     } else if (strcmp(name, "--pair") == 0) {
       asked->pair = true;
     } else if (text != NULL) {
@@ -103,10 +106,12 @@ static int answer_all(const struct model *model, const struct asked *asked,
 }
 
 int main(int argc, char **argv) {
+  double started_ms = model_clock_ms(false);
   struct asked asked = {.folder = NULL};
   struct model *model = NULL;
   char message[MESSAGE_BYTES] = "", folder[4096];
-  if (read_arguments(argc, argv, &asked) != 0) return usage();
+  if (read_arguments(argc, argv, &asked) != 0) return usage(stderr, 2);
+  if (asked.help) return usage(stdout, 0);
   if (asked.folder == NULL) asked.folder = default_folder(folder);
   if (model_open(asked.folder, &asked.options, &model, message) != 0) {
     fprintf(stderr, "error: %s\n", message);
@@ -117,7 +122,7 @@ int main(int argc, char **argv) {
   if (asked.self_test) {
     code = self_test(model, asked.folder);
   } else if ((asked.runs > 0 ? bench(model, asked.runs, asked.count > 0 ? asked.texts[0] : NULL,
-                                     message)
+                                     started_ms, message)
                              : answer_all(model, &asked, message)) != 0) {
     fprintf(stderr, "error: %s\n", message);
     code = 3;
