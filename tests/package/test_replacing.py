@@ -92,9 +92,14 @@ def test_home_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_source_and_what_is_made_of_it_lie_apart(tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "models" / "tiny.ortpackage").path
     (tmp_path / "models" / "run.json").write_text("ours")
-    for output in (tmp_path / "models", package, package / "inner"):
-        with pytest.raises(InputError, match="lie in each other"):
+    for output in (package, package / "inner"):
+        with pytest.raises(InputError, match="lies in the package"):
             bundle(package, target="python", output=output, force=True)
+    with pytest.raises(InputError, match="which it is made of"):
+        bundle(package, target="python", output=tmp_path / "models", force=True)
+    write(
+        package.parent / "beside", sources=(package.parent,)
+    )  # as of a checkpoint in one's folder
     assert (package / "manifest.json").is_file()
 
 

@@ -23,8 +23,8 @@ def replacing(path: Path, *, force: bool, sources: Sequence[Path] = ()) -> Itera
 
     Raises:
         InputError: Something that is no empty directory stands there and `force` is not given; or
-            it is none of ours, holds this process's working directory, the user's home or a
-            source, or lies in a source.
+            it is none of ours, or holds this process's working directory, the user's home or a
+            source.
     """
     target = path.resolve()
     _check_apart(path, target, sources)
@@ -67,13 +67,28 @@ def _check_apart(path: Path, target: Path, sources: Sequence[Path]) -> None:
                 fix="another -o",
             )
     for source in sources:
-        found = source.resolve()
-        if found.is_relative_to(target) or (found.is_dir() and target.is_relative_to(found)):
+        if source.resolve().is_relative_to(target):
             raise InputError(
-                f"{path} and {source}, which it is made of, lie in each other",
+                f"{path} holds {source}, which it is made of",
                 expected="two folders beside each other",
                 fix="another -o",
             )
+
+
+def refuse_inside(path: Path, package: Path) -> None:
+    """Refuse to write into a package, whose files are all accounted for.
+
+    Args:
+        path: What shall be written.
+        package: The package.
+
+    Raises:
+        InputError: The path lies in it.
+    """
+    if path.resolve().is_relative_to(package.resolve()):
+        raise InputError(
+            f"{path} lies in the package {package}", expected="a folder beside it", fix="another -o"
+        )
 
 
 def _check_replaceable(path: Path, target: Path, *, force: bool) -> None:
