@@ -108,7 +108,7 @@ def table_package(path: Path, *, rows: Sequence[Any], **task: Any) -> ModelPacka
             helper.make_node("Concat", ["numeric", "indexes"], ["all"], axis=1),
             helper.make_node("MatMul", ["all", "weight"], ["answer"]),
         ]
-        is_one_logit = task.get("activation") == "sigmoid"
+        is_one_logit = task.get("activation") == "sigmoid" and not task.get("multi_label")
         outputs = 1 if is_one_logit else max(1, len(task.get("labels", ())))
         weight = np.linspace(0.01, 0.02, 3 * outputs, dtype=np.float32).reshape(3, outputs)
         graph = helper.make_graph(
