@@ -355,3 +355,37 @@ def test_npm_installs_the_package_and_its_program_runs(tmp_path: Path) -> None:
         ["node", "program.mjs"], cwd=folder, capture_output=True, text=True, check=True, timeout=60
     )
     assert "label: " in done.stdout
+
+
+@pytest.mark.slow
+def test_the_readme_embeds_the_package_in_an_app(tmp_path: Path) -> None:
+    libraries("node")  # fills npm's cache, and skips where there is no npm
+    made = bundled(text_package(tmp_path / "ml.ortpackage"), self_test=False)
+    (made / "node_modules").unlink()
+    application = tmp_path / "application"
+    application.mkdir()
+    made.rename(application / "ml")
+    (application / "package.json").write_text('{"name": "application", "type": "module"}')
+    blocks = (application / "ml" / "README.md").read_text(encoding="utf-8").split("```")
+    install = blocks[5].removeprefix("sh").strip()
+    assert install == "npm install --ignore-scripts ./ml"
+    subprocess.run(
+        [*install.split(), "--prefer-offline", "--no-audit"],
+        cwd=application,
+        env={k: v for k, v in os.environ.items() if k != "ONNXRUNTIME_NODE_INSTALL"},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    fetched = [file.name for file in application.rglob("*") if "cuda" in file.name.lower()]
+    assert fetched == []
+    (application / "program.mjs").write_text(blocks[3].removeprefix("js"), encoding="utf-8")
+    done = subprocess.run(
+        ["node", "program.mjs"],
+        cwd=application,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "label: " in done.stdout
