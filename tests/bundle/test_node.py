@@ -103,7 +103,7 @@ def test_rows_are_answered_as_by_the_toolkit(task: dict[str, Any], tmp_path: Pat
     folder = bundled(package)
     assert_same(answers(folder, rows), [load(package.path)(row) for row in rows])
     wrong = run(folder, json.dumps({**ROW, "area": "nan"}))
-    assert wrong.returncode == 1
+    assert wrong.returncode == 3
     assert 'area is "nan"; expected a finite number' in wrong.stderr
 
 
@@ -130,7 +130,7 @@ def test_pixels_are_answered_as_by_the_toolkit(image: ImageSpec, kind: int, tmp_
     found = answers(folder, [one.tolist() for one in [*pictures, gray]])
     assert_same(found, [load(package.path)(one) for one in [*pictures, gray]])
     wrong = run(folder, "[[1, 2], [3, 4]]")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 3
     assert "4 pixel values; expected 4 x 5" in wrong.stderr
 
 
@@ -163,7 +163,7 @@ def test_a_level_that_is_no_text_is_refused(tmp_path: Path) -> None:
     )
     for cell in (None, True, ["flat"]):
         wrong = run(folder, json.dumps({**ROW, "roof": cell}))
-        assert wrong.returncode == 1
+        assert wrong.returncode == 3
         assert f"roof is {json.dumps(cell)}; expected a text" in wrong.stderr
 
 

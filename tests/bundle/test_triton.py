@@ -287,7 +287,19 @@ def test_the_self_test_asks_a_server_of_the_same_protocol(
 def test_a_server_that_is_not_there_or_has_another_model_fails(
     made: BundleReport, server: Server, tmp_path: Path
 ) -> None:
-    assert "refused" in failed(self_test(made.path, "--url", "http://127.0.0.1:9"))
+    told = failed(self_test(made.path, "--url", "http://127.0.0.1:9"))
+    assert "refused" in told
+    assert "the answers differ" not in told  # nothing answered
+    asked = subprocess.run(
+        [sys.executable, "client.py", "--url", "http://127.0.0.1:9", "a film"],
+        cwd=made.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 1
+    assert "refused" in asked.stderr
+    assert len(asked.stderr.splitlines()) == 1
     other = write_tiny_package(tmp_path / "other.ortpackage")
     report = bundle(other.path, target="triton", output=tmp_path / "out")
     assert "404" in failed(self_test(report.path, "--url", server.url))

@@ -19,6 +19,8 @@ const TYPES = {
   bool: ["bool", Uint8Array],
 };
 
+const NUMBERS = new Set(["number", "bigint", "boolean"]); // what `typeof` says of an element
+
 const DECIDED = 0.5; // of several labels, those with this probability are the answer
 
 export class Model {
@@ -55,8 +57,8 @@ export class Model {
     if (image) return { [inputs[0].name]: this.#pixels(item) };
     return Object.fromEntries(
       inputs.map(({ name, dtype }) => {
-        if (!(name in item)) throw new Error(`there is no ${name}; expected ${names(inputs)}`);
-        const { shape, values } = flat(item[name]);
+        if (!(name in object(item))) throw new Error(`there is no ${name}; expected ${names(inputs)}`);
+        const { shape, values } = flat(item[name], name);
         return [name, this.tensor(dtype, values, shape)];
       }),
     );
@@ -134,7 +136,7 @@ export class Model {
     const numeric = [];
     const categorical = [];
     for (const column of this.about.columns) {
-      if (!(column.name in item)) throw new Error(`the row has no ${column.name}`);
+      if (!(column.name in object(item))) throw new Error(`the row has no ${column.name}`);
       const cell = item[column.name];
       if (column.type === "numeric") numeric.push(number(column, cell));
       else categorical.push(level(column, cell));
@@ -152,7 +154,7 @@ export class Model {
   #pixels(pixels) {
     const { height, width, mode, scale, mean, std } = this.about.image;
     const channels = mode === "L" ? 1 : 3;
-    const given = ArrayBuffer.isView(pixels) ? pixels : flat(pixels).values;
+    const given = ArrayBuffer.isView(pixels) ? pixels : flat(pixels, "the picture").values;
     const size = height * width;
     const step = given.length === size ? 1 : channels; // gray pixels fill every channel
     if (!size || given.length !== size * step) {
@@ -212,7 +214,10 @@ export function stored({ dtype, shape, offset, bytes }, content) {
 
 /** A pair of texts, as an array or by name. */
 function texts(item) {
-  return Array.isArray(item) ? item : [item.text, item.text_pair];
+  const both = Array.isArray(item) ? item : [item?.text, item?.text_pair];
+  const isPair = both.length <= 2 && typeof both[0] === "string" && typeof (both[1] ?? "") === "string";
+  if (!isPair) throw new Error(`the item is ${JSON.stringify(item)}; expected a text or two`);
+  return both;
 }
 
 function probabilities(logits, { activation, labels, multi_label: several }) {
@@ -252,13 +257,23 @@ function names(specs) {
   return specs.map(({ name }) => name).join(", ");
 }
 
+/** An item that names its parts. */
+function object(item) {
+  if (item !== null && typeof item === "object") return item;
+  throw new Error(`the item is ${JSON.stringify(item)}; expected an object with a value for each name`);
+}
+
 /** Numbers of a nested array in order, and its shape. */
-function flat(nestedValues) {
+function flat(nestedValues, name) {
   const shape = [];
   for (let level_ = nestedValues; Array.isArray(level_); [level_] = level_) shape.push(level_.length);
   const values = Array.isArray(nestedValues) ? nestedValues.flat(Infinity) : [nestedValues];
   const expected = shape.reduce((a, b) => a * b, 1);
   if (values.length !== expected) throw new Error(`the array is ragged; expected [${shape}]`);
+  const other = values.find((value) => !NUMBERS.has(typeof value));
+  if (other !== undefined || values.includes(undefined)) {
+    throw new Error(`${name} has ${JSON.stringify(other)}; expected numbers`);
+  }
   return { shape, values };
 }
 

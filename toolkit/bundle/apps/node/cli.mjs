@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // Answers for texts or JSON items: arguments, or lines of stdin. One JSON result a line.
 
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { openModel, testModel } from "./index.js";
 
@@ -31,11 +30,46 @@ async function main({ values, positionals }) {
   const model = await openModel({ threads });
   const { text, self_test: test } = model.about;
   const isText = Boolean(text) && !Array.isArray(test.cases[0].item); // an array is a pair; else JSON
-  const items = positionals.length ? positionals : createInterface({ input: process.stdin });
-  for await (const item of items) {
-    console.log(JSON.stringify(await model.answer(isText ? item : JSON.parse(item))));
+  let line = 0;
+  for await (const given of positionals.length ? positionals : lines(process.stdin)) {
+    line += 1;
+    try {
+      const text = typeof given === "string" ? given : UTF8.decode(given);
+      console.log(JSON.stringify(await model.answer(isText ? text : JSON.parse(text, finite)), finite));
+    } catch (error) {
+      const isUnread = error.code === "ERR_ENCODING_INVALID_ENCODED_DATA";
+      console.error(`line ${line}: ${isUnread ? "the text is not UTF-8" : error.message}`);
+      return 3;
+    }
   }
   return 0;
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Lines of a stream as bytes, so that wrong ones are noticed. */
+async function* lines(stream) {
+  let rest = [];
+  for await (const chunk of stream) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      yield whole([...rest, chunk.subarray(start, end)]);
+      [rest, start] = [[], end + 1];
+    }
+    if (start < chunk.length) rest.push(chunk.subarray(start));
+  }
+  if (rest.length) yield whole(rest);
+}
+
+function whole(parts) {
+  const line = Buffer.concat(parts);
+  return line.at(-1) === 13 ? line.subarray(0, -1) : line; // Windows ends lines with \r\n
+}
+
+/** JSON has no infinity: 1e999 would be one when read, and null when written. */
+function finite(_, value) {
+  if (typeof value !== "number" || Number.isFinite(value)) return value;
+  throw new Error("a number is not finite");
 }
 
 function given() {

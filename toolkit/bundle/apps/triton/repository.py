@@ -68,7 +68,7 @@ def answers(config: Any, model: Model) -> tuple[list[str], float]:
     shape, texts padded as the client pads them.
     """
     problems, largest = [], 0.0
-    cases = list(reference.cases(model.about, model.folder))
+    cases = list(reference.cases(model.about, HERE))
     for number, case in enumerate(cases, 1):
         if case.item is not None:
             made = model.encode(case.item)

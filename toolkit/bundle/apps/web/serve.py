@@ -3,12 +3,13 @@
 With these two headers a browser gives the page threads; any server may send them instead.
 """
 
-import sys
+import argparse
 from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+LAST_PORT = 65535
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -34,7 +35,11 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+    parser = argparse.ArgumentParser(description="Serves this folder to this machine.")
+    parser.add_argument("port", nargs="?", type=int, default=8000, help="0 for any free one")
+    port = parser.parse_args().port
+    if not 0 <= port <= LAST_PORT:
+        parser.error(f"the port is {port}; expected 0 to {LAST_PORT}")
     server = ThreadingHTTPServer(
         ("127.0.0.1", port), partial(Handler, directory=str(Path(__file__).parent))
     )
