@@ -41,7 +41,7 @@ def test_every_rewriter_keeps_what_a_bert_computes_and_int8_starts_from_it(tmp_p
     # Whatever was faster just now, what follows needs the fused variant.
     always = PairedLatency(reference_ms=1, candidate_ms=0.5, ratio=0.5, ratio_95=(0.4, 0.6))
     optimize(path, methods=["fused"], name="again", measure=lambda *_, rounds, pairs: always)
-    texts = ["the film is good", "a bad one", "nothing happens", "what a story"] * 6
+    texts = ["the film is good", "a bad one", "nothing happens", "what a story"] * 8
     answers = load(path, variant="fp32").batch(texts)
     labels = [answer["label"] for answer in answers]
     labels[0] = "no" if labels[0] == "yes" else "yes"  # data of one label is refused
