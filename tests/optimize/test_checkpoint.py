@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 
+@pytest.mark.filterwarnings("ignore:.*not above chance")  # its weights are random
 def test_every_rewriter_keeps_what_a_bert_computes_and_int8_starts_from_it(tmp_path: Path) -> None:
     from tests.export.checkpoints import bert_checkpoint, labeled
     from toolkit import export, load, quantize
