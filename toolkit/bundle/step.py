@@ -16,7 +16,7 @@ from toolkit.bundle.targets import target_named
 from toolkit.compiling.sizes import chosen_sizes
 from toolkit.errors import InputError
 from toolkit.package import ModelPackage, Variant
-from toolkit.package.replacing import refuse_inside, replacing
+from toolkit.package.replacing import is_taken, refuse_inside, replacing
 from toolkit.progress import Progress, silent
 
 _ANY = "CPUExecutionProvider"
@@ -66,7 +66,7 @@ def bundle(
     path = Path(output)
     used = (options.runtime, options.sysroot, options.trim, options.sign)
     sources = [package.path, *(one for one in used if one is not None)]
-    replaced = path.is_file() or (path.is_dir() and any(path.iterdir()))
+    replaced = is_taken(path)
     refuse_inside(path, package.path)
     with replacing(path, force=force, sources=sources) as staging:
         progress(f"{chosen.name} for {target}")

@@ -12,6 +12,11 @@ OURS = ("manifest.json", "run.json", "sbom.cdx.json")
 """What a package, a run and a bundle hold: `--force` replaces a directory with one of them."""
 
 
+def is_taken(path: Path) -> bool:
+    """Whether a file or a folder that is not empty stands there."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
 @contextmanager
 def replacing(path: Path, *, force: bool, sources: Sequence[Path] = ()) -> Iterator[Path]:
     """A new directory beside `path` that takes its place when the block ends well.
@@ -28,7 +33,7 @@ def replacing(path: Path, *, force: bool, sources: Sequence[Path] = ()) -> Itera
     """
     target = path.resolve()
     _check_apart(path, target, sources)
-    if path.is_file() or (target.is_dir() and any(target.iterdir())):
+    if is_taken(target):
         _check_replaceable(path, target, force=force)
     with _parents(target), _staging(target) as staging:
         yield staging
